@@ -1,0 +1,4 @@
+//! See `isolab_runtime::fuzz::plan`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| isolab_runtime::fuzz::plan(data));

@@ -1,0 +1,1 @@
+docker run -d --name one-kernel ubuntu sleep 600

@@ -1,0 +1,2 @@
+# says: No container called one-kernel is running. A container lasts as long as its first process.
+docker run -d --name one-kernel ubuntu

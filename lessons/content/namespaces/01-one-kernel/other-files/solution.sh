@@ -1,0 +1,1 @@
+docker run -d --name other-files alpine sleep 600

@@ -1,0 +1,2 @@
+# says: other-files executes …/sleep. That is no file of alpine, whatever its /etc/os-release says.
+docker run -d --name other-files ubuntu sleep 600

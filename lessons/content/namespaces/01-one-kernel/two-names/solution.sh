@@ -1,0 +1,1 @@
+docker run -d --name two-names --hostname lighthouse ubuntu sleep 600

@@ -1,0 +1,3 @@
+# A namespace without a container: the numbers are right, and the engine knows nothing of it.
+# says: sleep runs …
+setsid -f unshare --pid --fork --mount-proc sleep 3600 > /dev/null 2>&1 < /dev/null

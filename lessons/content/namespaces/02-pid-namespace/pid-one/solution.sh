@@ -1,0 +1,1 @@
+docker run -d --name pid-test ubuntu sleep 3600

@@ -1,0 +1,1 @@
+docker run -d --name see-all --pid=host ubuntu sleep 3600

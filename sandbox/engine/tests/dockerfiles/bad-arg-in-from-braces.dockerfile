@@ -1,0 +1,3 @@
+ARG A=scr
+ARG B=atch
+FROM ${A}${B}

@@ -1,0 +1,3 @@
+FROM scratch
+FOO
+CMD [1]

@@ -1,0 +1,2 @@
+FROM scratch
+COPY --foo=bar a b

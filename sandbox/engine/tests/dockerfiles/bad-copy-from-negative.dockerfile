@@ -1,0 +1,3 @@
+FROM scratch
+ENV a=b
+COPY --from=-1 a b

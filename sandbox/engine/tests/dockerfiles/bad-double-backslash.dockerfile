@@ -1,0 +1,5 @@
+FROM scratch
+ENV a=b\\
+ENV c=d
+CMD echo a\\
+ b

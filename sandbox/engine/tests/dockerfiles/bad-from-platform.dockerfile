@@ -1,0 +1,2 @@
+FROM --platform=nosuch/thing/else/more scratch
+ENV a=b

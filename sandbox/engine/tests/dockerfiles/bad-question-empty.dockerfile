@@ -1,0 +1,3 @@
+FROM scratch
+ENV b=""
+ENV a=${b:?}

@@ -1,0 +1,8 @@
+
+
+# c
+FROM scratch
+
+ENV a=b \
+ c=d
+frobnicate

@@ -1,0 +1,6 @@
+FROM scratch
+\
+ENV a=b
+\
+
+ENV c=d

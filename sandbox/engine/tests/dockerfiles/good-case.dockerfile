@@ -1,0 +1,3 @@
+from scratch
+eNv a=b
+cMd x

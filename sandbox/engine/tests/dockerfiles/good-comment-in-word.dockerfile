@@ -1,0 +1,3 @@
+FROM scratch
+ENV a=b#c
+CMD echo # not a comment

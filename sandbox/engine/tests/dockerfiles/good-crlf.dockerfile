@@ -1,0 +1,4 @@
+FROM scratch
+ENV a=1 \
+ b=2
+CMD echo

@@ -1,0 +1,4 @@
+FROM scratch
+ENTRYPOINT ["x"]
+ENTRYPOINT []
+CMD []

@@ -1,0 +1,3 @@
+FROM scratch
+ENV PATH=
+ENV PATH=$PATH:/a

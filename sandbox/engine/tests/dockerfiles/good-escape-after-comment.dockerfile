@@ -1,0 +1,5 @@
+# something
+# escape=`
+FROM scratch
+ENV a=1 \
+ b=2

@@ -1,0 +1,5 @@
+# escape=`
+FROM scratch
+ENV a=1 `
+ b=`$a c=\d
+WORKDIR C:\x

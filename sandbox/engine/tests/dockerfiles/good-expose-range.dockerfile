@@ -1,0 +1,3 @@
+FROM scratch
+EXPOSE 8000-8002/udp 1/sctp
+EXPOSE 80/TCP

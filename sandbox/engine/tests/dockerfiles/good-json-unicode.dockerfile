@@ -1,0 +1,3 @@
+FROM scratch
+CMD ["\u0041\n", "é", "\"q\"", "<&>"]
+LABEL k="<&>é"

@@ -1,0 +1,2 @@
+FROM scratch
+  OnBuild   RUN  a  b

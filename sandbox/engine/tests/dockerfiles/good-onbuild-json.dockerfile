@@ -1,0 +1,3 @@
+FROM scratch
+ONBUILD CMD ["a"]
+ONBUILD	ENV   x  y

@@ -1,0 +1,3 @@
+FROM scratch
+ENV b="" c=d
+ENV a=${b?} e=${c:?x} f=${c?y}

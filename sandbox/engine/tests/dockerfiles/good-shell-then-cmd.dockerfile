@@ -1,0 +1,5 @@
+FROM scratch
+SHELL ["a","b"]
+CMD x
+ENTRYPOINT y
+HEALTHCHECK CMD z

@@ -1,0 +1,4 @@
+FROM scratch
+SHELL ["a b"]
+SHELL ["c","d"]
+CMD e

@@ -1,0 +1,2 @@
+FROM scratch AS a.b-c_d
+ENV a=b

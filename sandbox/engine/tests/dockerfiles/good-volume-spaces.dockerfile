@@ -1,0 +1,3 @@
+FROM scratch
+VOLUME   /a    /b	/c
+LABEL    a=b     c=d

@@ -1,0 +1,5 @@
+FROM scratch
+WORKDIR a//b/./c/
+WORKDIR ../../../..
+WORKDIR x
+WORKDIR .

@@ -1,0 +1,5 @@
+FROM scratch
+WORKDIR "/a b"
+USER "x"
+WORKDIR ..
+WORKDIR /
