@@ -69,24 +69,23 @@ pub fn plan(words: &str) -> Result<PathBuf, Error> {
 }
 
 impl Group {
-    /// Makes the group at `path`, below each hierarchy that there is; `None` where the machine has none.
+    /// Makes the group at `path`, below each hierarchy that there is; `None` where the machine has none. Where it fails, what it
+    /// has made by then is removed, and nothing that was there before.
     pub fn make(path: &Path) -> Result<Option<Self>, Error> {
-        let make = || {
-            let mut group = Self { parts: vec![] };
-            for hierarchy in hierarchy::all()? {
-                let directory = hierarchy.make(path);
-                match directory {
-                    Ok(directory) => group.parts.push(Part { hierarchy, directory }),
-                    Err(failed) => {
-                        group.remove_directories();
-                        return Err(failed);
-                    }
-                }
-            }
-            Ok(group)
+        let mut made = vec![];
+        let mut make = || -> Result<_, Failed> {
+            let part =
+                |hierarchy: Hierarchy| Ok(Part { directory: hierarchy.make(path, &mut made)?, hierarchy });
+            hierarchy::all()?.into_iter().map(part).collect::<Result<Vec<_>, _>>()
         };
-        let group = make().map_err(|failed: Failed| failed.in_step("making a control group"))?;
-        Ok((!group.parts.is_empty()).then_some(group))
+        match make() {
+            Ok(parts) => Ok((!parts.is_empty()).then_some(Self { parts })),
+            Err(failed) => {
+                // Deepest first. One that somebody else has put something into meanwhile stays.
+                made.iter().rev().for_each(|directory| drop(std::fs::remove_dir(directory)));
+                Err(failed.in_step("making a control group"))
+            }
+        }
     }
 
     /// The group at `path`, which may be gone: only what is still there of it is looked at.

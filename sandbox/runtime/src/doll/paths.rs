@@ -18,11 +18,11 @@ pub(crate) fn mask(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), Failed
         };
         // The first cover is made, and further ones are copies of it: only what is attached can be copied.
         let cover = match kept {
-            Some(first) => mounts::clone_descriptor(OwnedFd::as_fd(first))?,
-            None => make()?,
+            Some(first) => mounts::clone_descriptor(OwnedFd::as_fd(first)),
+            None => make(),
         };
-        mounts::attach(cover.as_fd(), target.as_fd()).map_err(|failed| failed.about(path))?;
-        kept.get_or_insert(cover);
+        let attach = |cover: OwnedFd| mounts::attach(cover.as_fd(), target.as_fd()).map(|()| cover);
+        kept.get_or_insert(cover.and_then(attach).map_err(|failed| failed.about(path))?);
     }
     Ok(())
 }
@@ -36,9 +36,12 @@ fn empty_directory() -> Result<OwnedFd, Failed> {
 pub(crate) fn make_read_only(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), Failed> {
     for path in paths {
         let Some(target) = existing(root, path)? else { continue };
-        let copy = clone_recursively(target.as_fd()).map_err(|failed| failed.about(path))?;
-        Attributes::read_only().apply(copy.as_fd(), true)?;
-        mounts::attach(copy.as_fd(), target.as_fd()).map_err(|failed| failed.about(path))?;
+        let cover = || {
+            let copy = clone_recursively(target.as_fd())?;
+            Attributes::read_only().apply(copy.as_fd(), true)?;
+            mounts::attach(copy.as_fd(), target.as_fd())
+        };
+        cover().map_err(|failed| failed.about(path))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::bundle::{program_of, terminal_size};
 use super::group::is_paused;
 use super::lifecycle::{stdio, write_pid};
 use super::options::Exec;
-use super::run::attach;
+use super::run::{hand_over, stay};
 use super::signals::Signals;
 use super::store::{Record, Store};
 use super::{Failure, console};
@@ -13,6 +13,10 @@ use crate::{EnterPlan, own_binary, process};
 use oci_spec::runtime::{Capability, ContainerState, LinuxCapabilities, Process};
 use rustix::fd::AsFd;
 use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long a killed program may take to end.
+const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// `exec`. Returns the exit status of the program as a shell counts it; 0 where it was left running.
 pub fn exec(store: &Store, options: &Exec) -> Result<u8, Failure> {
@@ -41,12 +45,15 @@ pub fn exec(store: &Store, options: &Exec) -> Result<u8, Failure> {
     let running = Created::enter_without_zygote(container.as_fd(), &plan, stdio(terminal)?)
         .and_then(|created| take_in(&created).and_then(|()| created.start()))
         .map_err(|error| Failure::of_program(&program_of(&process), error))?;
-    write_pid(options.pid_file.as_deref(), running.pid)?;
-    attach(running.io, running.pidfd.as_fd(), options.console_socket.as_deref(), signals.as_ref())?;
-    match options.detach {
-        true => Ok(0),
-        false => Ok(process::wait(running.pidfd.as_fd())?.as_shell() as u8),
-    }
+    let process = running.pidfd.as_fd();
+    let told = write_pid(options.pid_file.as_deref(), running.pid)
+        .and_then(|()| hand_over(running.io, options.console_socket.as_deref()));
+    // Nobody would know of a program whose number or terminal did not arrive.
+    let terminal = told.inspect_err(|_| process::kill_and_reap(process, KILL_WAIT))?;
+    let Some(signals) = signals else { return Ok(0) };
+    let attached = stay(terminal, process, &signals);
+    let status = process::wait(process)?;
+    attached.map(|()| status.as_shell() as u8)
 }
 
 /// The process that is asked for: from a file, or the container's own with changes.

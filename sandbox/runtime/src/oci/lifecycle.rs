@@ -56,12 +56,7 @@ pub fn create(store: &Store, options: &Create) -> Result<(), Failure> {
         }
         write_pid(options.pid_file.as_deref(), record.init.pid)
     };
-    let finished = finish();
-    if finished.is_err() {
-        end(&record)?;
-        forget(home, &record)?;
-    }
-    finished
+    finish().or_else(|failure| undo(home, &record, failure))
 }
 
 /// Makes a container, and runs the hooks that go before its start.
@@ -76,6 +71,7 @@ pub fn prepare(
     let borrowed: Vec<_> = inherited.iter().map(|descriptor| descriptor.as_fd()).collect();
     let stdio = stdio(terminal)?;
     let home = store.claim(&options.named.id)?;
+    // Ours from the moment that it is made, and only then to be removed.
     let mut group = None;
     let make = || -> Result<_, Failure> {
         let wanted = group::wanted(bundle, &options.named.id)?;
@@ -102,6 +98,13 @@ pub fn prepare(
             Err(failure)
         }
     }
+}
+
+/// Ends a container of which its engine would not know: the creation of it, or its start, has failed after it was made.
+pub fn undo<T>(home: Home, record: &Record, failure: Failure) -> Result<T, Failure> {
+    end(record)?;
+    forget(home, record)?;
+    Err(failure)
 }
 
 /// Removes what is remembered of a container that has ended, and its control group with whatever is left in it.

@@ -3,7 +3,7 @@
 use super::bundle::Bundle;
 use super::group;
 use super::hooks::{self, Point};
-use super::lifecycle::{Prepared, forget, inherited, prepare, record, stdio, write_pid};
+use super::lifecycle::{Prepared, forget, inherited, prepare, record, stdio, undo, write_pid};
 use super::options::Run;
 use super::process::Identity;
 use super::signals::Signals;
@@ -12,7 +12,8 @@ use super::{Failure, console};
 use crate::process;
 use crate::zygote::{Created, Io, Running};
 use oci_spec::runtime::ContainerState;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// `run`. Returns the exit status of the container as a shell counts it; 0 where it was left running.
 pub fn run(store: &Store, options: &Run) -> Result<u8, Failure> {
@@ -30,13 +31,15 @@ pub fn run(store: &Store, options: &Run) -> Result<u8, Failure> {
         true => in_two_steps(store, options, &bundle, terminal)?,
         false => at_once(store, options, &bundle, terminal)?,
     };
-    write_pid(options.create.pid_file.as_deref(), running.pid)?;
+    let told = write_pid(options.create.pid_file.as_deref(), running.pid)
+        .and_then(|()| hand_over(running.io, options.create.console_socket.as_deref()));
+    let terminal = match told {
+        Ok(terminal) => terminal,
+        Err(failure) => return undo(home, &record, failure),
+    };
     hooks::run(&record, Point::Started, ContainerState::Running)?;
-    let attached =
-        attach(running.io, running.pidfd.as_fd(), options.create.console_socket.as_deref(), signals.as_ref());
-    if options.detach {
-        return attached.map(|()| 0);
-    }
+    let Some(signals) = signals else { return Ok(0) };
+    let attached = stay(terminal, running.pidfd.as_fd(), &signals);
     let status = process::wait(running.pidfd.as_fd())?;
     if !options.keep {
         forget(home, &record)?;
@@ -93,21 +96,19 @@ fn at_once(
     Ok((home, record, running))
 }
 
-/// Hands the terminal over, or stays with the process until it has ended.
-pub fn attach(
-    io: Io,
-    process: BorrowedFd<'_>,
-    console_socket: Option<&std::path::Path>,
-    signals: Option<&Signals>,
-) -> Result<(), Failure> {
-    match (io, console_socket, signals) {
-        (Io::Terminal(master), Some(socket), None) => console::send(socket, master),
-        (Io::Terminal(master), Some(socket), Some(signals)) => {
-            console::send(socket, master)?;
-            signals.stay_with(process)
-        }
-        (Io::Terminal(master), None, Some(signals)) => console::relay(&master, process, signals),
-        (_, _, Some(signals)) => signals.stay_with(process),
-        (_, _, None) => Ok(()),
+/// Hands the terminal over to whoever waits for it at the socket; without a socket it is the caller's.
+pub fn hand_over(io: Io, console_socket: Option<&Path>) -> Result<Option<OwnedFd>, Failure> {
+    match (io, console_socket) {
+        (Io::Terminal(master), Some(socket)) => console::send(socket, master).map(|()| None),
+        (Io::Terminal(master), None) => Ok(Some(master)),
+        (Io::Pipes { .. } | Io::None, _) => Ok(None),
+    }
+}
+
+/// Stays with a process until it has ended: its terminal is joined to the caller's, signals are passed on.
+pub fn stay(terminal: Option<OwnedFd>, process: BorrowedFd<'_>, signals: &Signals) -> Result<(), Failure> {
+    match terminal {
+        Some(master) => console::relay(&master, process, signals),
+        None => signals.stay_with(process),
     }
 }

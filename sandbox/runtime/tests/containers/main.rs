@@ -14,6 +14,7 @@ mod looks;
 mod nested;
 mod racing;
 mod support;
+mod zygotes;
 
 fn main() -> std::process::ExitCode {
     if std::env::var_os(nested::ENGINE).is_some() {
@@ -35,6 +36,7 @@ fn main() -> std::process::ExitCode {
         looks::TESTS,
         nested::TESTS,
         failures::TESTS,
+        zygotes::TESTS,
         hostile::TESTS,
         attacks::TESTS,
         racing::TESTS,

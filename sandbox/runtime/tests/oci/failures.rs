@@ -53,6 +53,9 @@ fn groups(name: &str) -> Vec<PathBuf> {
     hierarchies.map(|hierarchy| hierarchy.join(name)).filter(|group| group.is_dir()).collect()
 }
 
+/// A control group can have any name but one with a newline.
+const NO_GROUP: &str = "new\nline";
+
 /// What is wrong, words of the error that name it, and how it comes about.
 type Way = (&'static str, &'static str, fn(&mut Value));
 
@@ -99,6 +102,12 @@ fn ways() -> Vec<Way> {
         ("a group that is not below the root", "cgroupsPath", |spec| {
             spec["linux"]["cgroupsPath"] = json!("/../isolab");
         }),
+        ("a group whose name the kernel refuses, below one that can be", "control group", |spec| {
+            let group = spec["linux"]["cgroupsPath"].as_str().unwrap();
+            spec["linux"]["cgroupsPath"] = json!(format!("{group}/{NO_GROUP}"));
+            // Without a limit an ordinary user's container goes without a group.
+            spec["linux"]["resources"] = json!({"pids": {"limit": 50}});
+        }),
     ]
 }
 
@@ -126,7 +135,7 @@ fn what_fails_in_the_set_up_leaves_nothing() {
             let status = place.command(&words).stdout(Stdio::null()).stderr(said).status().unwrap();
             let error = std::fs::read_to_string(place.dir.path().join("said")).unwrap();
             assert!(!status.success(), "{what}: it is made");
-            let is_about_groups = what.contains("that the kernel refuses");
+            let is_about_groups = what.contains("the kernel refuses");
             assert!(error.contains(named) || is_about_groups && !has_groups, "{what}: {error}");
             assert_eq!(place.good(&["list", "--quiet"]), "", "{what}");
             let left = Left::look(&place, &group);
@@ -136,4 +145,118 @@ fn what_fails_in_the_set_up_leaves_nothing() {
     std::fs::write(place.bundle().join("config.json"), &good).unwrap();
     assert!(place.run().status.success());
     assert!(Left::look(&place, &group).is_nothing());
+}
+
+/// A command, its standard output nobody's and its errors in a file: a program that is left running would hold a pipe open.
+fn fails(place: &Place, words: &[&str]) -> String {
+    let said = std::fs::File::create(place.dir.path().join("said")).unwrap();
+    let status = place.command(words).stdout(Stdio::null()).stderr(said).status().unwrap();
+    assert!(!status.success(), "{words:?} succeeds");
+    std::fs::read_to_string(place.dir.path().join("said")).unwrap()
+}
+
+#[test]
+fn a_program_whose_engine_is_not_told_of_it_is_ended() {
+    let place = Place::new(&["sh", "-c", "echo started > /started; exec sleep 1000"]);
+    let group = format!("isolab-untold-{}", std::process::id());
+    let bundle = place.bundle();
+    let bundle = bundle.to_str().unwrap();
+    let nowhere = place.dir.path().join("nowhere/file");
+    let nowhere = nowhere.to_str().unwrap();
+    let asked = ["--pid-file", "--console-socket"];
+    // With a group of its own a container is made in two steps, without one in one.
+    for cgroups_path in [String::new(), format!("/{group}")] {
+        for told in asked {
+            place.change(|spec| {
+                spec["linux"]["cgroupsPath"] = json!(cgroups_path);
+                spec["process"]["terminal"] = json!(told == "--console-socket");
+            });
+            for command in [&["create"][..], &["run"], &["run", "--detach"]] {
+                let error = fails(&place, &[command, &["--bundle", bundle, told, nowhere, "c"]].concat());
+                let what = format!("{command:?} {told} {cgroups_path:?}");
+                assert!(error.contains(nowhere), "{what}: {error}");
+                assert_eq!(place.good(&["list", "--quiet"]), "", "{what}");
+                let left = Left::look(&place, &group);
+                assert!(left.is_nothing(), "{what}: {left:?}");
+            }
+        }
+    }
+    place.change(|spec| spec["process"]["terminal"] = json!(false));
+    place.create();
+    place.good(&["start", "c"]);
+    place.wait_for("running");
+    let inside = || {
+        let told = place.good(&["ps", "--format", "json", "c"]);
+        serde_json::from_str::<Vec<u32>>(&told).unwrap()
+    };
+    let before = inside();
+    for told in asked {
+        let terminal = if told == "--console-socket" { &["--tty"][..] } else { &[] };
+        for detach in [&["--detach"][..], &[]] {
+            let words = [&["exec", told, nowhere], terminal, detach, &["c", "sleep", "1000"]].concat();
+            let error = fails(&place, &words);
+            assert!(error.contains(nowhere), "{words:?}: {error}");
+            // Whoever adopts what was killed may be a moment late.
+            let gone = (0..100).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                inside() == before
+            });
+            assert!(gone, "{words:?}: {:?} are in the container, and {before:?} were", inside());
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_in_use_is_refused_and_nobody_in_it_is_ended() {
+    let place = Place::new(&["sleep", "1000"]);
+    let group = format!("isolab-used-{}", std::process::id());
+    if !rustix::process::geteuid().is_root() || !Path::new("/sys/fs/cgroup").is_dir() {
+        eprintln!("SKIPPED: control groups are root's here, or there are none");
+        return;
+    }
+    // What is below a group is in it, too.
+    for (own, others) in [(group.clone(), group.clone()), (group.clone(), format!("{group}/below"))] {
+        place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{others}")));
+        place.create();
+        let pid = place.state()["pid"].as_u64().unwrap();
+        place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{own}")));
+        let bundle = place.bundle();
+        for command in ["create", "run"] {
+            let error = fails(&place, &[command, "--bundle", bundle.to_str().unwrap(), "another"]);
+            assert!(error.contains(&group) && error.contains(&pid.to_string()), "{error}");
+        }
+        assert_eq!(place.good(&["list", "--quiet"]), "c\n");
+        assert_eq!(place.state()["status"], "created");
+        place.good(&["delete", "--force", "c"]);
+        for left in groups(&group) {
+            assert!(others != own, "{left:?} is left");
+            std::fs::remove_dir(left).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_made_leaves_those_that_were_there() {
+    let place = Place::new(&["true"]);
+    let group = format!("isolab-kept-{}", std::process::id());
+    if !rustix::process::geteuid().is_root() || !Path::new("/sys/fs/cgroup").is_dir() {
+        eprintln!("SKIPPED: control groups are root's here, or there are none");
+        return;
+    }
+    place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{group}/mine")));
+    place.create();
+    let mine = groups(&format!("{group}/mine"));
+    place.good(&["delete", "--force", "c"]);
+    assert!(!mine.is_empty() && groups(&format!("{group}/mine")).is_empty(), "{mine:?}");
+    place.change(|spec| {
+        spec["linux"]["cgroupsPath"] = json!(format!("/{group}/new/{NO_GROUP}"));
+        spec["linux"]["resources"] = json!({"pids": {"limit": 50}});
+    });
+    let bundle = place.bundle();
+    let there = groups(&group);
+    let error = fails(&place, &["run", "--bundle", bundle.to_str().unwrap(), "c"]);
+    assert!(error.contains("control group") && error.contains("mkdir"), "{error}");
+    // Empty as they are, they are somebody's.
+    assert_eq!((groups(&group), groups(&format!("{group}/new"))), (there, vec![]));
+    groups(&group).iter().for_each(|group| std::fs::remove_dir(group).unwrap());
 }

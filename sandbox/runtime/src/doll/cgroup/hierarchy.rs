@@ -98,8 +98,9 @@ impl Hierarchy {
         self.mounted_at.join(relative.strip_prefix("/").unwrap_or(relative))
     }
 
-    /// Makes a group with its parents, and sees to it that processes can be in it.
-    pub(crate) fn make(&self, path: &Path) -> Result<PathBuf, Failed> {
+    /// Makes a group with its parents, and sees to it that processes can be in it. `made` is told each directory that was not there
+    /// before, whether it succeeds or not.
+    pub(super) fn make(&self, path: &Path, made: &mut Vec<PathBuf>) -> Result<PathBuf, Failed> {
         let mut directory = self.mounted_at.clone();
         for name in path {
             if self.is_unified() {
@@ -108,10 +109,9 @@ impl Hierarchy {
             let parent = directory.clone();
             directory.push(name);
             match std::fs::create_dir(&directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(error).call(|| format!("mkdir({directory:?})"));
-                }
-                _ => {}
+                Ok(()) => made.push(directory.clone()),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).call(|| format!("mkdir({directory:?})")),
             }
             if self.has("cpuset") && !self.is_unified() {
                 for file in ["cpuset.cpus", "cpuset.mems"] {
