@@ -70,13 +70,20 @@ pub fn plan(words: &str) -> Result<PathBuf, Error> {
 
 impl Group {
     /// Makes the group at `path`, below each hierarchy that there is; `None` where the machine has none. Where it fails, what it
-    /// has made by then is removed, and nothing that was there before.
+    /// has made by then is removed, and nothing that was there before. Errors: EBUSY, processes are in it already, and
+    /// [`Self::remove`] would end them.
     pub fn make(path: &Path) -> Result<Option<Self>, Error> {
         let mut made = vec![];
         let mut make = || -> Result<_, Failed> {
-            let part =
-                |hierarchy: Hierarchy| Ok(Part { directory: hierarchy.make(path, &mut made)?, hierarchy });
-            hierarchy::all()?.into_iter().map(part).collect::<Result<Vec<_>, _>>()
+            let mut parts = vec![];
+            for hierarchy in hierarchy::all()? {
+                let directory = hierarchy.make(path, &mut made)?;
+                if made.last() != Some(&directory) {
+                    must_be_unused(&directory)?;
+                }
+                parts.push(Part { hierarchy, directory });
+            }
+            Ok(parts)
         };
         match make() {
             Ok(parts) => Ok((!parts.is_empty()).then_some(Self { parts })),
@@ -291,6 +298,19 @@ fn write(path: &Path, value: &str) -> Result<(), Failed> {
 fn below(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|e| e.path()).collect()
+}
+
+/// An error where a process is in a group or in one below it.
+fn must_be_unused(directory: &Path) -> Result<(), Failed> {
+    let mut processes = vec![];
+    collect(directory, &mut processes);
+    match processes.first() {
+        Some(pid) => {
+            let what = format!("{directory:?} has processes already, such as {pid}: name another group");
+            Err(Failed::because(what, Errno::BUSY))
+        }
+        None => Ok(()),
+    }
 }
 
 fn collect(directory: &Path, all: &mut Vec<u32>) {

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::signals::Signals;
+use crate::zygote::Io;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -14,8 +15,25 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
+/// Hands the terminal over to whoever waits for it at the socket; without a socket it is the caller's.
+pub fn hand_over(io: Io, console_socket: Option<&Path>) -> Result<Option<OwnedFd>, Failure> {
+    match (io, console_socket) {
+        (Io::Terminal(master), Some(socket)) => send(socket, master).map(|()| None),
+        (Io::Terminal(master), None) => Ok(Some(master)),
+        (Io::Pipes { .. } | Io::None, _) => Ok(None),
+    }
+}
+
+/// Stays with a process until it has ended: its terminal is joined to the caller's, signals are passed on.
+pub fn stay(terminal: Option<OwnedFd>, process: BorrowedFd<'_>, signals: &Signals) -> Result<(), Failure> {
+    match terminal {
+        Some(master) => relay(&master, process, signals),
+        None => signals.stay_with(process),
+    }
+}
+
 /// Hands the master of a terminal to whoever listens at `path`, as containerd and podman expect it.
-pub fn send(path: &Path, master: OwnedFd) -> Result<(), Failure> {
+fn send(path: &Path, master: OwnedFd) -> Result<(), Failure> {
     let hand_over = || -> Result<(), Errno> {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -60,7 +78,7 @@ impl Drop for Raw {
 
 /// Joins a container's terminal to the caller's standard streams until the process ends or nobody has the terminal open
 /// any more.
-pub fn relay(master: &OwnedFd, process: BorrowedFd<'_>, signals: &Signals) -> Result<(), Failure> {
+fn relay(master: &OwnedFd, process: BorrowedFd<'_>, signals: &Signals) -> Result<(), Failure> {
     let _raw = Raw::begin();
     let failed = |errno: Errno| Failure::new("relaying the terminal".into(), errno.into());
     let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());

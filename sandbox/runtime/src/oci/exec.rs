@@ -4,19 +4,15 @@ use super::bundle::{program_of, terminal_size};
 use super::group::is_paused;
 use super::lifecycle::{stdio, write_pid};
 use super::options::Exec;
-use super::run::{hand_over, stay};
 use super::signals::Signals;
 use super::store::{Record, Store};
 use super::{Failure, console};
+use crate::created::KILL_WAIT;
 use crate::zygote::Created;
 use crate::{EnterPlan, own_binary, process};
 use oci_spec::runtime::{Capability, ContainerState, LinuxCapabilities, Process};
 use rustix::fd::AsFd;
 use std::collections::HashSet;
-use std::time::Duration;
-
-/// How long a killed program may take to end.
-const KILL_WAIT: Duration = Duration::from_secs(10);
 
 /// `exec`. Returns the exit status of the program as a shell counts it; 0 where it was left running.
 pub fn exec(store: &Store, options: &Exec) -> Result<u8, Failure> {
@@ -47,11 +43,11 @@ pub fn exec(store: &Store, options: &Exec) -> Result<u8, Failure> {
         .map_err(|error| Failure::of_program(&program_of(&process), error))?;
     let process = running.pidfd.as_fd();
     let told = write_pid(options.pid_file.as_deref(), running.pid)
-        .and_then(|()| hand_over(running.io, options.console_socket.as_deref()));
+        .and_then(|()| console::hand_over(running.io, options.console_socket.as_deref()));
     // Nobody would know of a program whose number or terminal did not arrive.
     let terminal = told.inspect_err(|_| process::kill_and_reap(process, KILL_WAIT))?;
     let Some(signals) = signals else { return Ok(0) };
-    let attached = stay(terminal, process, &signals);
+    let attached = console::stay(terminal, process, &signals);
     let status = process::wait(process)?;
     attached.map(|()| status.as_shell() as u8)
 }

@@ -43,15 +43,8 @@ fn limits_something(resources: &LinuxResources) -> bool {
 
 impl Wanted {
     /// Makes the group. `None` where the caller may not, or the machine has none, and nothing was to be limited: an
-    /// ordinary user's containers are counted with their maker. An error where processes are in it already: whoever removes a
-    /// container ends all that is in its group.
+    /// ordinary user's containers are counted with their maker.
     pub fn make(&self) -> Result<Option<Group>, Failure> {
-        if let Some(pid) = Group::at(&self.path)?.processes().first() {
-            return Err(Failure::plain(format!(
-                "linux.cgroupsPath: the control group {:?} has processes already, such as {pid}: name another",
-                self.path
-            )));
-        }
         let limits = self.resources.as_ref().is_some_and(limits_something);
         let not_ours = |errno: i32| {
             [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NOENT]

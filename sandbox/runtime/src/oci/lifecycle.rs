@@ -12,7 +12,7 @@ use super::store::{Home, Record, Store};
 use super::{Failure, console, group};
 use crate::doll::cgroup::Group;
 use crate::process;
-use crate::zygote::{Created, Io, Stdio};
+use crate::zygote::{Created, Stdio};
 use oci_spec::runtime::ContainerState;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -49,11 +49,7 @@ pub fn create(store: &Store, options: &Create) -> Result<(), Failure> {
     let Prepared { created, home, record, .. } = prepare(store, options, &bundle, terminal)?;
     let left = listener(&home).and_then(|listener| Ok(created.leave_to(listener.as_fd())?));
     let finish = || {
-        if let Io::Terminal(master) = left?
-            && let Some(socket) = &options.console_socket
-        {
-            console::send(socket, master)?;
-        }
+        console::hand_over(left?, options.console_socket.as_deref())?;
         write_pid(options.pid_file.as_deref(), record.init.pid)
     };
     finish().or_else(|failure| undo(home, &record, failure))

@@ -10,10 +10,9 @@ use super::signals::Signals;
 use super::store::{Home, Record, Store};
 use super::{Failure, console};
 use crate::process;
-use crate::zygote::{Created, Io, Running};
+use crate::zygote::{Created, Running};
 use oci_spec::runtime::ContainerState;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use rustix::fd::AsFd;
 
 /// `run`. Returns the exit status of the container as a shell counts it; 0 where it was left running.
 pub fn run(store: &Store, options: &Run) -> Result<u8, Failure> {
@@ -32,14 +31,14 @@ pub fn run(store: &Store, options: &Run) -> Result<u8, Failure> {
         false => at_once(store, options, &bundle, terminal)?,
     };
     let told = write_pid(options.create.pid_file.as_deref(), running.pid)
-        .and_then(|()| hand_over(running.io, options.create.console_socket.as_deref()));
+        .and_then(|()| console::hand_over(running.io, options.create.console_socket.as_deref()));
     let terminal = match told {
         Ok(terminal) => terminal,
         Err(failure) => return undo(home, &record, failure),
     };
     hooks::run(&record, Point::Started, ContainerState::Running)?;
     let Some(signals) = signals else { return Ok(0) };
-    let attached = stay(terminal, running.pidfd.as_fd(), &signals);
+    let attached = console::stay(terminal, running.pidfd.as_fd(), &signals);
     let status = process::wait(running.pidfd.as_fd())?;
     if !options.keep {
         forget(home, &record)?;
@@ -59,10 +58,7 @@ fn in_two_steps(
     let Prepared { created, home, record, program } = prepare(store, &options.create, bundle, terminal)?;
     match created.start() {
         Ok(running) => Ok((home, record, running)),
-        Err(error) => {
-            forget(home, &record)?;
-            Err(Failure::of_program(&program, error))
-        }
+        Err(error) => undo(home, &record, Failure::of_program(&program, error)),
     }
 }
 
@@ -94,21 +90,4 @@ fn at_once(
     let record = record(id, bundle, init, None);
     home.save(&record)?;
     Ok((home, record, running))
-}
-
-/// Hands the terminal over to whoever waits for it at the socket; without a socket it is the caller's.
-pub fn hand_over(io: Io, console_socket: Option<&Path>) -> Result<Option<OwnedFd>, Failure> {
-    match (io, console_socket) {
-        (Io::Terminal(master), Some(socket)) => console::send(socket, master).map(|()| None),
-        (Io::Terminal(master), None) => Ok(Some(master)),
-        (Io::Pipes { .. } | Io::None, _) => Ok(None),
-    }
-}
-
-/// Stays with a process until it has ended: its terminal is joined to the caller's, signals are passed on.
-pub fn stay(terminal: Option<OwnedFd>, process: BorrowedFd<'_>, signals: &Signals) -> Result<(), Failure> {
-    match terminal {
-        Some(master) => console::relay(&master, process, signals),
-        None => signals.stay_with(process),
-    }
 }

@@ -110,7 +110,8 @@ impl Hierarchy {
             directory.push(name);
             match std::fs::create_dir(&directory) {
                 Ok(()) => made.push(directory.clone()),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                // The kernel's own files have names, too.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && directory.is_dir() => {}
                 Err(error) => return Err(error).call(|| format!("mkdir({directory:?})")),
             }
             if self.has("cpuset") && !self.is_unified() {
