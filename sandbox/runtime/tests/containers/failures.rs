@@ -71,6 +71,7 @@ struct Sweep {
 
 impl Sweep {
     fn begin() -> Result<Self, String> {
+        let is_root_of_the_machine = rustix::process::geteuid().is_root();
         own_namespace_with_network()?;
         let root = busybox_root()?;
         ensure_bridge("docker0", [172, 17, 0, 1].into(), 16, None).unwrap();
@@ -92,7 +93,8 @@ impl Sweep {
             mtu: None,
         };
         let group = format!("isolab-steps-{}", std::process::id());
-        let group = Group::make(group.as_ref()).ok().flatten();
+        let group = Group::make(group.as_ref());
+        let group = if is_root_of_the_machine { group.unwrap() } else { group.ok().flatten() };
         let options = PlanOptions {
             cables: vec![veth],
             group: group.clone(),
@@ -192,44 +194,48 @@ fn kinds(good: &Value) -> Vec<String> {
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// A step of the good plan made to fail by what it is about: what comes in its place, and words of the error that name it.
-fn spoiled(good: &Value) -> (Vec<Value>, Vec<&'static str>) {
+/// A step of the good plan made to fail by what it is about: what comes in its place, the name of the step, and words of the call.
+fn spoiled(good: &Value) -> (Vec<Value>, String, &'static str) {
     let kind = kind_of(good);
     let mut step = good.clone();
     // No file's name is as long.
     let long = "x".repeat(300);
-    let words = match kind.as_str() {
+    let paths = |step: &Value| step[&kind].as_array().map_or(0, Vec::len);
+    let (name, call) = match kind.as_str() {
         "Hostname" => {
             step["Hostname"] = "h".repeat(65).into();
-            vec!["hostname", "hhh"]
+            (format!("setting the hostname {}", "h".repeat(65)), "sethostname")
         }
         "Domainname" => {
             step["Domainname"] = "d".repeat(65).into();
-            vec!["domain", "ddd"]
+            (format!("setting the domain name {}", "d".repeat(65)), "setdomainname")
         }
         "PlugIn" => {
             step["PlugIn"]["inside"] = "eth7".into();
-            vec!["eth7", "172.17.0.2/16"]
+            ("giving eth7 the address 172.17.0.2/16".into(), "eth7")
         }
         "Root" => {
             step["Root"]["rootfs"] = json!({"Directory": "/nowhere"});
-            vec!["/nowhere", "root"]
+            ("making /nowhere the root".into(), "/nowhere")
         }
         "Mount" => {
             step["Mount"]["source"]["New"]["fstype"] = "nosuchfs".into();
-            vec!["mounting nosuchfs at /"]
+            let destination = step["Mount"]["destination"].as_str().unwrap();
+            (format!("mounting nosuchfs at {destination}"), "nosuchfs")
         }
         "ControlGroups" => {
-            step["ControlGroups"]["mount"]["destination"] = format!("/sys/{long}").into();
-            vec!["cgroup", "/sys/xxx"]
+            let destination = format!("/sys/{long}");
+            step["ControlGroups"]["mount"]["destination"] = destination.as_str().into();
+            let fstype = good["ControlGroups"]["mount"]["source"]["New"]["fstype"].as_str().unwrap();
+            (format!("mounting {fstype} at {destination}"), "sys/xxx")
         }
         "WorkingDirectory" => {
             step["WorkingDirectory"] = "/bin/busybox/deeper".into();
-            vec!["/bin/busybox/deeper"]
+            ("making the working directory /bin/busybox/deeper".into(), "/bin/busybox/deeper")
         }
         "Device" => {
             step["Device"]["path"] = format!("/dev/{long}").into();
-            vec!["device", "/dev/xxx"]
+            (format!("making the device /dev/{long}"), "dev/xxx")
         }
         "DeviceLinks" => {
             // The file system has room for its own directory and two of the links.
@@ -237,34 +243,35 @@ fn spoiled(good: &Value) -> (Vec<Value>, Vec<&'static str>) {
             let small = json!({"fstype": "tmpfs", "name": "tmpfs", "options": [["nr_inodes", "3"]]});
             let over = json!({"Mount": {"destination": "/dev", "source": {"New": small}, "attributes": attributes,
                 "recursive": attributes, "propagation": null}});
-            return (vec![over, step], vec!["links in /dev"]);
+            return (vec![over, step], "making the links in /dev".into(), "/dev/stdout");
         }
         "Console" => {
             let in_its_place = json!({"WorkingDirectory": "/dev/console"});
-            return (vec![in_its_place, step], vec!["/dev/console"]);
+            return (vec![in_its_place, step], "making /dev/console".into(), "move_mount");
         }
         "Setting" => {
             step["Setting"]["path"] = "net/ipv4/nosuch".into();
-            vec!["net.ipv4.nosuch = 0"]
+            ("setting net.ipv4.nosuch = 0".into(), "nosuch")
         }
+        // The call names the one of several paths.
         "ReadOnlyPaths" => {
             step["ReadOnlyPaths"].as_array_mut().unwrap().push(format!("/etc/{long}").into());
-            vec!["paths read-only"]
+            (format!("making {} paths read-only", paths(&step)), "/etc/xxx")
         }
         "MaskedPaths" => {
             step["MaskedPaths"].as_array_mut().unwrap().push(format!("/etc/{long}").into());
-            vec!["masking", "paths"]
+            (format!("masking {} paths", paths(&step)), "/etc/xxx")
         }
         // What is the root already cannot become it.
-        "Pivot" => return (vec![step.clone(), step], vec!["changing the root"]),
+        "Pivot" => return (vec![step.clone(), step], "changing the root".into(), "pivot_root"),
         "Limit" => {
             step["Limit"]["soft"] = 5.into();
             step["Limit"]["hard"] = 4.into();
-            vec!["RLIMIT_CORE", "5"]
+            ("limiting RLIMIT_CORE to 5".into(), "rlimit")
         }
         other => panic!("no step of the kind {other} is made to fail: add one"),
     };
-    (vec![step], words)
+    (vec![step], name, call)
 }
 
 /// Bringing up a loopback fails for who is nobody in the network namespace; that plan is another one.
@@ -276,12 +283,13 @@ const NOT_IN_THE_PLAN: &[&str] = &["AppArmor"];
 
 fn every_step_fails_at_its_place_and_is_named() -> Outcome {
     let sweep = need!(Sweep::begin());
-    let is_named = |plan: Value, what: &str, words: &[&str]| {
+    let is_named = |plan: Value, what: &str, name: &str, call: &str| {
         let error = sweep.fails(plan, what);
-        for word in words {
-            assert!(error.step.contains(word), "{what}: the step is not named ({word}): {error}");
-        }
-        assert!(!error.call.is_empty() && error.errno != 0, "{what}: {error:?}");
+        assert!(error.step.contains(name), "{what}: the step is not named ({name}): {error}");
+        assert!(
+            error.call.contains(call) && error.errno != 0,
+            "{what}: the call is another ({call}): {error}"
+        );
         error
     };
     let in_the_plan: BTreeSet<_> = sweep.steps().iter().map(kind_of).collect();
@@ -299,23 +307,21 @@ fn every_step_fails_at_its_place_and_is_named() -> Outcome {
             bad["options"]["cables"] = json!([]);
             let one = json!([{"inside": 0, "outside": 0, "count": 1}]);
             bad["id_maps"] = json!({"uids": one, "gids": one});
-            assert_eq!(is_named(bad, &what, &["loopback"]).errno, nix::libc::EPERM);
+            assert_eq!(is_named(bad, &what, "bringing up the loopback", "netlink").errno, nix::libc::EPERM);
             continue;
         }
         if kind == NEEDS_NO_ROOT {
-            is_named(sweep.with(step.clone(), 0), &what, &["root read-only"]);
+            is_named(sweep.with(step.clone(), 0), &what, "making the root read-only", "no root yet");
             continue;
         }
-        let (instead, words) = spoiled(step);
+        let (instead, name, call) = spoiled(step);
         let mut bad = sweep.good.clone();
         bad["steps"].as_array_mut().unwrap().splice(at..=at, instead);
-        let error = is_named(bad, &what, &words);
-        // These steps have several paths: the call names the one.
-        assert!(!kind.ends_with("Paths") || error.call.contains("/etc/xxx"), "{what}: {error}");
+        is_named(bad, &what, &name, call);
     }
     let at_the_end = sweep.place_of("Pivot").unwrap() + 1;
     let profile = json!({"AppArmor": "isolab-no-such-profile"});
-    is_named(sweep.with(profile, at_the_end), "AppArmor", &["profile isolab-no-such-profile"]);
+    is_named(sweep.with(profile, at_the_end), "AppArmor", "profile isolab-no-such-profile", "");
     Outcome::Passed
 }
 
@@ -333,6 +339,8 @@ fn who_cannot_join_leaves_nothing_and_says_why() -> Outcome {
     let join = |plan: &EnterPlan, stdio| sweep.zygote.enter(running.pidfd.as_fd(), plan, stdio);
     assert_eq!(finish(join(&good, Stdio::Pipes).unwrap()).status, 0);
     let at_rest = sweep.look();
+    // What could be left in the group shows where there is something.
+    assert!(sweep.group.is_none() || at_rest.in_group == [running.pid], "{at_rest:?}");
     let inside = || pids(running.procfs.as_ref().unwrap().as_fd());
     let good = serde_json::to_value(&good).unwrap();
     let limits = good["limits"].as_array().unwrap().len();
@@ -365,10 +373,17 @@ fn who_cannot_join_leaves_nothing_and_says_why() -> Outcome {
     Outcome::Passed
 }
 
+/// Root stays root of the machine, whose control groups nobody else may leave again. Others become root of a namespace of their own.
 fn own_namespace_with_network() -> Result<(), String> {
-    enter_own_namespace()?;
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET | nix::sched::CloneFlags::CLONE_NEWUTS)
-        .map_err(|e| e.to_string())
+    use nix::sched::{CloneFlags, unshare};
+    let mut flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
+    match rustix::process::geteuid().is_root() {
+        true => flags |= CloneFlags::CLONE_NEWNS,
+        false => enter_own_namespace()?,
+    }
+    unshare(flags).map_err(|e| e.to_string())?;
+    let private = rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).map_err(|e| e.to_string())
 }
 
 fn a_program_that_cannot_run_says_why() -> Outcome {

@@ -56,6 +56,18 @@ fn groups(name: &str) -> Vec<PathBuf> {
 /// A control group can have any name but one with a newline.
 const NO_GROUP: &str = "new\nline";
 
+fn can_have_groups() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/sys/fs/cgroup").is_dir()
+}
+
+/// What a command complains about; it must fail. By way of a file: a program that is left running would hold a pipe open.
+fn fails(place: &Place, what: &str, words: &[&str]) -> String {
+    let said = std::fs::File::create(place.dir.path().join("said")).unwrap();
+    let status = place.command(words).stdout(Stdio::null()).stderr(said).status().unwrap();
+    assert!(!status.success(), "{what}: {words:?} succeeds");
+    std::fs::read_to_string(place.dir.path().join("said")).unwrap()
+}
+
 /// What is wrong, words of the error that name it, and how it comes about.
 type Way = (&'static str, &'static str, fn(&mut Value));
 
@@ -117,7 +129,7 @@ fn what_fails_in_the_set_up_leaves_nothing() {
     let group = format!("isolab-failures-{}", std::process::id());
     place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{group}")));
     let good = std::fs::read(place.bundle().join("config.json")).unwrap();
-    let has_groups = rustix::process::geteuid().is_root() && Path::new("/sys/fs/cgroup").is_dir();
+    let has_groups = can_have_groups();
     // What is looked for is there while there is a container.
     place.create();
     let there = Left::look(&place, &group);
@@ -129,12 +141,7 @@ fn what_fails_in_the_set_up_leaves_nothing() {
         place.change(change);
         let bundle = place.bundle();
         for command in ["create", "run"] {
-            // By way of a file: a container that is made after all would hold a pipe open.
-            let said = std::fs::File::create(place.dir.path().join("said")).unwrap();
-            let words = [command, "--bundle", bundle.to_str().unwrap(), "c"];
-            let status = place.command(&words).stdout(Stdio::null()).stderr(said).status().unwrap();
-            let error = std::fs::read_to_string(place.dir.path().join("said")).unwrap();
-            assert!(!status.success(), "{what}: it is made");
+            let error = fails(&place, what, &[command, "--bundle", bundle.to_str().unwrap(), "c"]);
             let is_about_groups = what.contains("the kernel refuses");
             assert!(error.contains(named) || is_about_groups && !has_groups, "{what}: {error}");
             assert_eq!(place.good(&["list", "--quiet"]), "", "{what}");
@@ -145,14 +152,6 @@ fn what_fails_in_the_set_up_leaves_nothing() {
     std::fs::write(place.bundle().join("config.json"), &good).unwrap();
     assert!(place.run().status.success());
     assert!(Left::look(&place, &group).is_nothing());
-}
-
-/// A command, its standard output nobody's and its errors in a file: a program that is left running would hold a pipe open.
-fn fails(place: &Place, words: &[&str]) -> String {
-    let said = std::fs::File::create(place.dir.path().join("said")).unwrap();
-    let status = place.command(words).stdout(Stdio::null()).stderr(said).status().unwrap();
-    assert!(!status.success(), "{words:?} succeeds");
-    std::fs::read_to_string(place.dir.path().join("said")).unwrap()
 }
 
 #[test]
@@ -172,8 +171,9 @@ fn a_program_whose_engine_is_not_told_of_it_is_ended() {
                 spec["process"]["terminal"] = json!(told == "--console-socket");
             });
             for command in [&["create"][..], &["run"], &["run", "--detach"]] {
-                let error = fails(&place, &[command, &["--bundle", bundle, told, nowhere, "c"]].concat());
                 let what = format!("{command:?} {told} {cgroups_path:?}");
+                let words = [command, &["--bundle", bundle, told, nowhere, "c"]].concat();
+                let error = fails(&place, &what, &words);
                 assert!(error.contains(nowhere), "{what}: {error}");
                 assert_eq!(place.good(&["list", "--quiet"]), "", "{what}");
                 let left = Left::look(&place, &group);
@@ -194,7 +194,7 @@ fn a_program_whose_engine_is_not_told_of_it_is_ended() {
         let terminal = if told == "--console-socket" { &["--tty"][..] } else { &[] };
         for detach in [&["--detach"][..], &[]] {
             let words = [&["exec", told, nowhere], terminal, detach, &["c", "sleep", "1000"]].concat();
-            let error = fails(&place, &words);
+            let error = fails(&place, "a program more", &words);
             assert!(error.contains(nowhere), "{words:?}: {error}");
             // Whoever adopts what was killed may be a moment late.
             let gone = (0..100).any(|_| {
@@ -210,19 +210,22 @@ fn a_program_whose_engine_is_not_told_of_it_is_ended() {
 fn a_group_that_is_in_use_is_refused_and_nobody_in_it_is_ended() {
     let place = Place::new(&["sleep", "1000"]);
     let group = format!("isolab-used-{}", std::process::id());
-    if !rustix::process::geteuid().is_root() || !Path::new("/sys/fs/cgroup").is_dir() {
+    if !can_have_groups() {
         eprintln!("SKIPPED: control groups are root's here, or there are none");
         return;
     }
+    let mut used = vec![];
     // What is below a group is in it, too.
     for (own, others) in [(group.clone(), group.clone()), (group.clone(), format!("{group}/below"))] {
         place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{others}")));
         place.create();
         let pid = place.state()["pid"].as_u64().unwrap();
+        used = groups(&group);
         place.change(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{own}")));
         let bundle = place.bundle();
         for command in ["create", "run"] {
-            let error = fails(&place, &[command, "--bundle", bundle.to_str().unwrap(), "another"]);
+            let words = [command, "--bundle", bundle.to_str().unwrap(), "another"];
+            let error = fails(&place, "a group in use", &words);
             assert!(error.contains(&group) && error.contains(&pid.to_string()), "{error}");
         }
         assert_eq!(place.good(&["list", "--quiet"]), "c\n");
@@ -233,13 +236,47 @@ fn a_group_that_is_in_use_is_refused_and_nobody_in_it_is_ended() {
             std::fs::remove_dir(left).unwrap();
         }
     }
+    // In use in one hierarchy only. Nobody gets into a new group of version 1's cpuset.
+    let bundle = place.bundle();
+    let words = ["create", "--bundle", bundle.to_str().unwrap(), "another"];
+    for own in used.iter().filter(|own| !own.with_file_name("cpuset.cpus").exists()) {
+        std::fs::create_dir(own).unwrap();
+        let mut member = Member::of(own);
+        let error = fails(&place, "a group in use in one hierarchy", &words);
+        assert!(error.contains(own.to_str().unwrap()), "{own:?}: {error}");
+        assert_eq!(member.0.try_wait().unwrap(), None, "{own:?}: who was in it has ended");
+        drop(member);
+        assert_eq!(groups(&group), std::slice::from_ref(own));
+        std::fs::remove_dir(own).unwrap();
+    }
+}
+
+/// A process in a control group. Dropped, it has ended.
+struct Member(std::process::Child);
+
+impl Member {
+    fn of(group: &Path) -> Self {
+        let mut sleep = std::process::Command::new(super::BUSYBOX);
+        let sleep =
+            sleep.args(["sleep", "1000"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let member = Self(sleep.spawn().unwrap());
+        std::fs::write(group.join("cgroup.procs"), member.0.id().to_string()).unwrap();
+        member
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
 fn a_group_that_cannot_be_made_leaves_those_that_were_there() {
     let place = Place::new(&["true"]);
     let group = format!("isolab-kept-{}", std::process::id());
-    if !rustix::process::geteuid().is_root() || !Path::new("/sys/fs/cgroup").is_dir() {
+    if !can_have_groups() {
         eprintln!("SKIPPED: control groups are root's here, or there are none");
         return;
     }
@@ -248,15 +285,18 @@ fn a_group_that_cannot_be_made_leaves_those_that_were_there() {
     let mine = groups(&format!("{group}/mine"));
     place.good(&["delete", "--force", "c"]);
     assert!(!mine.is_empty() && groups(&format!("{group}/mine")).is_empty(), "{mine:?}");
-    place.change(|spec| {
-        spec["linux"]["cgroupsPath"] = json!(format!("/{group}/new/{NO_GROUP}"));
-        spec["linux"]["resources"] = json!({"pids": {"limit": 50}});
-    });
-    let bundle = place.bundle();
     let there = groups(&group);
-    let error = fails(&place, &["run", "--bundle", bundle.to_str().unwrap(), "c"]);
-    assert!(error.contains("control group") && error.contains("mkdir"), "{error}");
-    // Empty as they are, they are somebody's.
-    assert_eq!((groups(&group), groups(&format!("{group}/new"))), (there, vec![]));
+    // The kernel's own file is in one hierarchy, which may be the last: in those before, the group has been made by then.
+    for (new, name) in [("new", NO_GROUP), ("pids.max", ""), ("pids.max", "below")] {
+        place.change(|spec| {
+            spec["linux"]["cgroupsPath"] = json!(format!("/{group}/{new}/{name}"));
+            spec["linux"]["resources"] = json!({"pids": {"limit": 50}});
+        });
+        let bundle = place.bundle();
+        let error = fails(&place, new, &["run", "--bundle", bundle.to_str().unwrap(), "c"]);
+        assert!(error.contains("control group") && error.contains("mkdir"), "{error}");
+        // Empty as they are, they are somebody's.
+        assert_eq!((groups(&group), groups(&format!("{group}/{new}"))), (there.clone(), vec![]));
+    }
     groups(&group).iter().for_each(|group| std::fs::remove_dir(group).unwrap());
 }
