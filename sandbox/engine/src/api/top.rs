@@ -29,7 +29,7 @@ pub async fn top(
 ) -> Result<Json<ContainerTopResponse>, ApiError> {
     let container = engine.find(&reference)?;
     let namespace = match &*container.phase() {
-        Phase::Running(running) => running.mount_namespace,
+        Phase::Running(running) => running.mount_namespace(),
         _ => return Err(ApiError::not_running(&container.id)),
     };
     let arguments = params.text("ps_args");

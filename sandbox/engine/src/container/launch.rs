@@ -4,9 +4,10 @@ use super::donors::Donors;
 use super::files::Sandbox;
 use super::group::OwnGroup;
 use super::layer::Mounted;
+use super::pids::MountNamespace;
 use super::program::{NotExecuted, Program};
 use super::shm::Shm;
-use super::{Container, Running, devices, files, init, mounts, pids, words};
+use super::{Container, Running, devices, files, init, mounts, words};
 use crate::apparmor;
 use crate::error::ApiError;
 use crate::fd::AsyncFile;
@@ -150,7 +151,7 @@ pub fn launch(
         let _ = pidfd_send_signal(&running.pidfd, Signal::KILL);
     })?;
     let running = Running {
-        mount_namespace: pids::namespace_of(running.pid).unwrap_or_default(),
+        namespace: MountNamespace::of(running.pid),
         pid: running.pid,
         pidfd: running.pidfd,
         procfs: running.procfs.filter(|_| settings.namespaces.pid == Sharing::Private),

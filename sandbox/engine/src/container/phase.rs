@@ -13,6 +13,7 @@ use super::files::Sandbox;
 use super::freeze::Frozen;
 use super::group::OwnGroup;
 use super::layer::Mounted;
+use super::pids::MountNamespace;
 use super::shm::Shm;
 use crate::clock;
 use crate::network::Cabling;
@@ -52,8 +53,8 @@ pub struct Running {
     pub pid: u32,
     /// A descriptor of that process, which outlives its number.
     pub pidfd: OwnedFd,
-    /// The inode of its mount namespace: by it its processes are known.
-    pub mount_namespace: u64,
+    /// Its mount namespace, by which its processes are known; `None` where it had ended before it was looked at.
+    pub namespace: Option<MountNamespace>,
     /// A procfs of its pid namespace, out of its reach; `None` where it shares the pid namespace of others.
     pub procfs: Option<OwnedFd>,
     /// Whether it is paused, and then what was stopped before. A paused container has all that a running one has.
@@ -101,6 +102,11 @@ pub struct Exited {
 }
 
 impl Running {
+    /// The number of its mount namespace; that of none, 0, where it had ended before it was looked at.
+    pub fn mount_namespace(&self) -> u64 {
+        self.namespace.as_ref().map_or(0, MountNamespace::inode)
+    }
+
     /// Its first process has ended.
     pub fn exited(self, code: i32) -> Exited {
         let out_of_memory = self.group.as_ref().is_some_and(OwnGroup::was_out_of_memory);

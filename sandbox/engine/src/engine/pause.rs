@@ -54,7 +54,7 @@ impl Engine {
         match &*container.phase() {
             Phase::Running(running) => Ok(match &running.procfs {
                 Some(procfs) => Processes::of_namespace(procfs.as_fd(), others)?,
-                None => Processes::in_mount_namespace(running.mount_namespace)?,
+                None => Processes::in_mount_namespace(running.mount_namespace())?,
             }),
             _ => Err(ApiError::not_running(&container.id)),
         }
@@ -66,7 +66,7 @@ impl Engine {
         let others =
             self.all().into_iter().filter(|other| other.id != container.id && other.is_sharing_pids());
         let inodes = others.filter_map(|other| match &*other.phase() {
-            Phase::Running(running) => Some(running.mount_namespace),
+            Phase::Running(running) => Some(running.mount_namespace()),
             _ => None,
         });
         inodes.collect()

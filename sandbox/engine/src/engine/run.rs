@@ -161,7 +161,7 @@ impl Engine {
     fn end_stragglers(&self, container: &Container) {
         let namespace = match &*container.phase() {
             Phase::Running(running) if container.request.settings.namespaces.pid != Sharing::Private => {
-                running.mount_namespace
+                running.mount_namespace()
             }
             _ => return,
         };

@@ -174,3 +174,29 @@ fn what_belongs_to_somebody_else_s_network_is_refused() {
         assert_eq!(shown, lab.ok(&["run", "--rm", "--network", "host", "busybox", "hostname"]));
     });
 }
+
+/// What is left of a container that shares a pid namespace is ended by the number of its mount namespace, and the kernel gives a free
+/// number to the next container.
+#[test]
+fn the_end_of_one_that_shares_pids_is_not_the_end_of_another() {
+    with_one_client(|lab| {
+        let ends = || {
+            for _ in 0..80 {
+                lab.ok(&["run", "--rm", "--network", "none", "--pid", "host", "busybox", "true"]);
+            }
+        };
+        let lives = || {
+            for _ in 0..80 {
+                assert_eq!(
+                    lab.ok(&["run", "--rm", "--network", "none", "busybox", "echo", "lives"]),
+                    "lives"
+                );
+            }
+        };
+        std::thread::scope(|scope| {
+            let all = [scope.spawn(ends), scope.spawn(lives), scope.spawn(ends), scope.spawn(lives)];
+            // A panic says which run it was.
+            all.into_iter().for_each(|one| one.join().unwrap());
+        });
+    });
+}
