@@ -87,7 +87,8 @@ pub fn prepare(store: &Store, starter: &Starter) -> Result<(), Refusal> {
         Refusal::new(Kind::Unavailable, message)
             .mend("Choose another one with ISOLAB_HOME, or make it yours: chown it.")
     };
-    for (directory, mode) in [(store.home().to_owned(), 0o755), (store.run(), 0o700)] {
+    let directories = [(store.home().to_owned(), 0o755), (store.run(), 0o700), (store.templates(), 0o755)];
+    for (directory, mode) in directories {
         let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&directory);
         made.map_err(|error| refuse(&directory, &error))?;
     }
@@ -101,6 +102,12 @@ pub fn prepare(store: &Store, starter: &Starter) -> Result<(), Refusal> {
 /// can read it. What it unpacked earlier belongs to it already.
 fn hand_over(store: &Store) -> io::Result<()> {
     give(&store.run())?;
+    give(&store.templates())?;
+    make_readable(&store.vm_images())?;
+    for image in within(&store.vm_images()).filter(|path| path.is_dir() && !path.is_symlink()) {
+        make_readable(&image)?;
+        within(&image).try_for_each(|path| make_readable(&path))?;
+    }
     make_readable(store.home())?;
     make_readable(&store.images())?;
     for recipe in within(&store.images()).filter(|path| path.is_dir() && !path.is_symlink()) {

@@ -1,26 +1,26 @@
-//! One lab host of a lab, with its terminals and its observer: what a reset throws away and makes anew.
+//! One lab host of a lab, with its terminals and its observer: what a reset throws away and makes anew. In either tier: whoever
+//! asks a generation does not see where it is.
 
-use crate::host::LabHost;
-use crate::metrics::Metrics;
-use crate::observation::Observer;
+mod container;
+
+use crate::exec;
 use crate::refusal::{Kind, Refusal};
-use crate::spec;
-use crate::terminal::{Size, Terminal};
-use crate::world::{Owner, Ready, World};
-use isolab_protocol::LabId;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::terminal::Terminal;
+use crate::vm::guest::Distant;
+use crate::vm::machine::Machine;
+use crate::vm::templates::{Template, Templates};
+use crate::world::{Ready, World};
+use container::Container;
+pub use container::TERMINALS_MAX;
+use isolab_protocol::observation::Observation;
+use isolab_protocol::{ExecRequest, ExecResult, LabId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// The most terminals of a lab: a host shell, a few containers, and room to spare; each costs up to a MiB of history.
-pub const TERMINALS_MAX: usize = 8;
-
-/// The longest name of a terminal, in bytes.
-const NAME_BYTES_MAX: usize = 20;
 
 /// The most commands that run at once in one lab for the API: setup, checks and a test.
 const EXECS_MAX: usize = 4;
@@ -31,100 +31,168 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
 /// A lab host and what belongs to it.
 #[derive(Debug)]
 pub struct Generation {
-    host: Arc<LabHost>,
-    observer: Observer,
-    terminals: Mutex<BTreeMap<String, Arc<Terminal>>>,
+    place: Place,
     execs: Semaphore,
-    metrics: Arc<Metrics>,
+    /// Clients of terminals inside a machine.
+    relayed: AtomicUsize,
     ends: CancellationToken,
     tasks: TaskTracker,
-    /// Given back when the last process is gone.
-    _owner: Owner,
+}
+
+#[derive(Debug)]
+enum Place {
+    Container(Container),
+    Machine(Machine),
+}
+
+/// A terminal, wherever it is.
+#[derive(Debug)]
+pub enum Line {
+    /// Here.
+    Own(Arc<Terminal>),
+    /// In a machine, which this leads to.
+    Distant(Box<Distant>),
+}
+
+/// Why a lab host cannot go on.
+#[derive(Debug)]
+pub enum Gone {
+    /// A lab in a container is over.
+    Ended(String),
+    /// A machine died, which is something that learners do to machines: another takes its place.
+    Died(String),
 }
 
 impl Generation {
-    /// Makes a lab host; its engine does not serve yet.
-    pub async fn start(
+    /// Makes a lab host in a container; its engine does not serve yet.
+    pub async fn in_container(
         world: &Arc<World>,
         lab: &LabId,
         images: &Ready,
         seq: u64,
     ) -> Result<Arc<Self>, Refusal> {
-        let owner = world.owner();
-        let wanted = spec::lab_host(&images.staged, owner.id())
-            .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
-        let host = Arc::new(LabHost::start(world.zygote(), wanted).await?);
-        let (pristine, metrics) = (Arc::clone(&images.pristine), Arc::clone(world.metrics()));
-        let observer = Observer::new(lab.clone(), Arc::clone(&host), pristine, metrics, seq)?;
-        Ok(Arc::new(Self {
-            host,
-            observer,
-            terminals: Mutex::default(),
-            execs: Semaphore::new(EXECS_MAX),
-            metrics: Arc::clone(world.metrics()),
-            ends: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            _owner: owner,
-        }))
+        let (ends, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let container = Container::start(world, lab, images, seq, ends.clone(), tasks.clone()).await?;
+        Ok(Self::at(Place::Container(container), ends, tasks))
     }
 
-    /// The lab host.
-    pub fn host(&self) -> &LabHost {
-        &self.host
+    /// Restores a machine, whose engine serves already.
+    pub async fn in_machine(
+        templates: &Templates,
+        template: &Template,
+        lab: &LabId,
+        seq: u64,
+    ) -> Result<Arc<Self>, Refusal> {
+        let machine = Machine::start(templates, template, lab.clone(), seq).await?;
+        Ok(Self::at(Place::Machine(machine), CancellationToken::new(), TaskTracker::new()))
     }
 
-    /// What looks at it.
-    pub fn observer(&self) -> &Observer {
-        &self.observer
+    fn at(place: Place, ends: CancellationToken, tasks: TaskTracker) -> Arc<Self> {
+        let execs = Semaphore::new(EXECS_MAX);
+        Arc::new(Self { place, execs, relayed: AtomicUsize::new(0), ends, tasks })
+    }
+
+    /// Waits until its engine serves. Errors: it never will.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        match &self.place {
+            Place::Container(container) => container.host().ready().await,
+            Place::Machine(_) => Ok(()),
+        }
+    }
+
+    /// Runs a command as the lab host's root.
+    pub async fn exec(&self, request: ExecRequest) -> Result<ExecResult, Refusal> {
+        let busy = |_| Refusal::new(Kind::Limit, format!("{EXECS_MAX} commands run in this lab already."));
+        let _permit = self.execs.try_acquire().map_err(busy)?;
+        match &self.place {
+            Place::Container(container) => exec::run(container.host(), request).await,
+            Place::Machine(machine) => machine.exec(&request).await,
+        }
     }
 
     /// The terminal of this name; a new one has no shell yet.
-    pub fn terminal(&self, name: &str) -> Result<Arc<Terminal>, Refusal> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
-            let message =
-                format!("A terminal's name has 1 to {NAME_BYTES_MAX} characters of a-z, 0-9 and -.");
-            return Err(Refusal::new(Kind::Invalid, message));
+    pub async fn terminal(&self, name: &str) -> Result<Line, Refusal> {
+        match &self.place {
+            Place::Container(container) => container.terminal(name).map(Line::Own),
+            Place::Machine(machine) => machine.terminal(name).await.map(|line| Line::Distant(Box::new(line))),
         }
-        let mut terminals = self.terminals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(terminal) = terminals.get(name) {
-            return Ok(Arc::clone(terminal));
+    }
+
+    /// A client of a distant terminal counts while the future runs.
+    pub async fn relaying(&self, relay: impl Future<Output = ()>) {
+        self.relayed.fetch_add(1, Relaxed);
+        relay.await;
+        self.relayed.fetch_sub(1, Relaxed);
+    }
+
+    /// Looks at the lab, now.
+    pub async fn look(&self) -> Result<Arc<Observation>, Refusal> {
+        match &self.place {
+            Place::Container(container) => container.observer().look().await,
+            Place::Machine(machine) => machine.look().await,
         }
-        if terminals.len() >= TERMINALS_MAX {
-            return Err(Refusal::new(Kind::Limit, format!("A lab has at most {TERMINALS_MAX} terminals.")));
+    }
+
+    /// Follows the lab: the receiver sees each change. While any receiver lives, the lab is looked at.
+    pub fn follow(&self) -> watch::Receiver<Option<Arc<Observation>>> {
+        match &self.place {
+            Place::Container(container) => container.observer().follow(),
+            Place::Machine(machine) => machine.follow(),
         }
-        let host = Arc::clone(&self.host);
-        let open = move |size: Size| -> futures_util::future::BoxFuture<'static, _> {
-            let host = Arc::clone(&host);
-            Box::pin(async move { host.shell(size).await })
-        };
-        let (ends, tasks) = (self.ends.clone(), self.tasks.clone());
-        let terminal = Terminal::new(Box::new(open), ends, tasks, Arc::clone(&self.metrics));
-        terminals.insert(name.to_owned(), Arc::clone(&terminal));
-        Ok(terminal)
+    }
+
+    /// How many changes were observed so far.
+    pub async fn seq(&self) -> u64 {
+        match &self.place {
+            Place::Container(container) => container.observer().seq().await,
+            Place::Machine(machine) => machine.seq().await,
+        }
+    }
+
+    /// The memory that it adds to the machine, proportional set size in KiB; `None` where the kernel does not tell.
+    pub async fn memory_kib(&self) -> Option<u64> {
+        match &self.place {
+            Place::Container(container) => container.observer().memory_kib().await,
+            Place::Machine(machine) => machine.memory_kib().await,
+        }
+    }
+
+    /// Looks at the lab while somebody follows, until its host cannot go on.
+    pub async fn gone(&self) -> Gone {
+        match &self.place {
+            Place::Container(container) => tokio::select! {
+                status = container.host().init().exited() => {
+                    Gone::Ended(format!("The lab host's first process ended with status {status}."))
+                }
+                () = container.observer().watch() => Gone::Ended("The lab could not be observed.".into()),
+            },
+            Place::Machine(machine) => Gone::Died(machine.died().await),
+        }
     }
 
     /// How many terminals there are, and how many clients of them.
     pub fn counts(&self) -> (usize, usize) {
-        let terminals = self.terminals.lock().unwrap_or_else(PoisonError::into_inner);
-        (terminals.len(), terminals.values().map(|terminal| terminal.clients()).sum())
+        match &self.place {
+            Place::Container(container) => container.counts(),
+            Place::Machine(_) => {
+                let relayed = self.relayed.load(Relaxed);
+                (relayed, relayed)
+            }
+        }
     }
 
-    /// Leave to run one more command.
-    pub fn exec_permit(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        let busy = |_| Refusal::new(Kind::Limit, format!("{EXECS_MAX} commands run in this lab already."));
-        self.execs.try_acquire().map_err(busy)
-    }
-
-    /// Returns when the lab host's time is over.
-    pub async fn ended(&self) {
-        self.ends.cancelled().await;
+    /// Cancelled when the lab host's time is over.
+    pub fn ends(&self) -> &CancellationToken {
+        &self.ends
     }
 
     /// Ends the lab host, its terminals and their clients.
     pub async fn end(&self) {
         self.ends.cancel();
-        self.host.end().await;
+        match &self.place {
+            Place::Container(container) => container.host().end().await,
+            Place::Machine(machine) => machine.end().await,
+        }
         self.tasks.close();
         if timeout(TASKS_END_WITHIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("a lab's terminals do not end");

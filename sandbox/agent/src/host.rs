@@ -6,6 +6,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::terminal::{Shell, Size};
 use isolab_runtime::{EnterPlan, Io, Plan, Running, Stdio, Zygote};
+use oci_spec::runtime::Spec;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub struct LabHost {
     procfs: OwnedFd,
     engine: Engine,
     zygote: Zygote,
+    /// What it was made of: what enters it gets the same.
+    spec: Arc<Spec>,
     entering: Arc<Semaphore>,
 }
 
@@ -44,9 +47,10 @@ impl LabHost {
         let theirs = OwnedFd::from(theirs.into_std().map_err(|e| failed("a socket pair", &e))?);
         // tokio made it non-blocking, which is a property of the open socket and not what a program expects to inherit.
         rustix::io::ioctl_fionbio(&theirs, false).map_err(|e| failed("a socket pair", &e.into()))?;
-        let maker = zygote.clone();
+        let (maker, spec) = (zygote.clone(), Arc::new(wanted.spec));
+        let planned = Arc::clone(&spec);
         let (child, _, procfs) = blocking("making the lab host", move || {
-            let plan = Plan::new(&wanted.spec, wanted.rootfs, wanted.options)?;
+            let plan = Plan::new(&planned, wanted.rootfs, wanted.options)?;
             let created = maker.create(&plan, Stdio::Null, &[theirs.as_fd()])?;
             caught(created.start()?)
         })
@@ -58,6 +62,7 @@ impl LabHost {
             procfs,
             engine: Engine::converse(ours),
             zygote: zygote.clone(),
+            spec,
             entering: Arc::new(Semaphore::new(ENTERING_MAX)),
         })
     }
@@ -124,15 +129,14 @@ impl LabHost {
 
     async fn enter(&self, argv: &[&str], stdio: Stdio) -> Result<(Child, Io), Refusal> {
         let terminal = matches!(stdio, Stdio::Terminal { .. });
-        let process = spec::entering(argv, terminal)
-            .map_err(|error| Refusal::new(Kind::Invalid, format!("This command cannot be run: {error}.")))?;
-        let (zygote, init) = (self.zygote.clone(), Arc::clone(&self.init));
+        let process = spec::entering(&self.spec, argv, terminal);
+        let (zygote, init, spec) = (self.zygote.clone(), Arc::clone(&self.init), Arc::clone(&self.spec));
         let busy = || Refusal::new(Kind::TimedOut, "Other processes are still on their way into the lab.");
         let entering = timeout(MADE_WITHIN, Arc::clone(&self.entering).acquire_owned());
         let permit = entering.await.ok().and_then(Result::ok).ok_or_else(busy)?;
         let (child, io, _) = blocking("entering the lab host", move || {
             let _permit = permit;
-            let plan = EnterPlan::new(&process, Some(&spec::filter()))?;
+            let plan = EnterPlan::new(&process, spec::filter(&spec))?;
             caught(zygote.enter(init.pidfd(), &plan, stdio).map_err(not_executed)?)
         })
         .await?;

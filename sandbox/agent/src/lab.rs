@@ -3,10 +3,10 @@
 //! A lab is a task that owns its lab host; everybody else holds a [`Lab`] and asks. What the learner sees of it is in one
 //! place, the [`Lab::view`], and every change of it is told to whoever follows.
 
-use crate::exec;
-use crate::generation::Generation;
+use crate::generation::{Generation, Gone};
 use crate::presence::{Attached, Presence};
 use crate::refusal::{Kind, Refusal};
+use crate::vm::templates::Templates;
 use crate::world::World;
 use isolab_protocol::{ExecRequest, Lab as View, LabId, LabPhase, LabSpec, StartStep, Tier};
 use std::sync::Arc;
@@ -34,10 +34,17 @@ const SETUP_TOLD_CHARS: usize = 500;
 /// How long a request for a lab that is being opened waits until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// A machine that dies within this time of being ready dies early: a learner cannot have done much.
+const EARLY: Duration = Duration::from_secs(10);
+
+/// So many early deaths in a row end the lab.
+const EARLY_DEATHS_MAX: u32 = 3;
+
 /// A handle to one lab.
 #[derive(Debug)]
 pub struct Lab {
     id: LabId,
+    tier: Tier,
     idle: Duration,
     presence: Presence,
     status: watch::Sender<Status>,
@@ -51,6 +58,8 @@ struct Status {
     phase: Phase,
     number: u32,
     steps: Vec<Step>,
+    /// Why there is a new lab host although nobody asked for one.
+    notice: Option<String>,
 }
 
 /// A step of opening a lab.
@@ -71,26 +80,37 @@ enum Phase {
 impl Lab {
     /// Begins to open a lab. Errors: the request cannot be.
     pub fn open(world: &Arc<World>, id: LabId, spec: LabSpec) -> Result<Arc<Self>, Refusal> {
-        if spec.tier == Some(Tier::Vm) {
-            let message = "This agent opens labs in the sandbox tier only.";
-            return Err(
-                Refusal::new(Kind::Unavailable, message).mend("Leave `tier` out, or ask for \"sandbox\".")
-            );
+        let tier = spec.tier.unwrap_or(Tier::Sandbox);
+        if tier == Tier::Vm {
+            // Said now, and not by a lab that ends as soon as it has begun.
+            Templates::image(world.store())?;
         }
         check_setup(spec.setup.as_deref())?;
-        let idle = spec.idle_seconds_max.unwrap_or(IDLE_SECONDS_DEFAULT).clamp(1, IDLE_SECONDS_MAX);
+        let idle = match world.is_machine() {
+            // A machine's lab is its host's to end.
+            true => u32::MAX,
+            false => spec.idle_seconds_max.unwrap_or(IDLE_SECONDS_DEFAULT).clamp(1, IDLE_SECONDS_MAX),
+        };
         // One reset waits while another is under way: a third would change nothing.
         let (resets, asked) = mpsc::channel(1);
-        let status = Status { phase: Phase::Opening, number: 0, steps: Vec::new() };
+        let status = Status { phase: Phase::Opening, number: 0, steps: Vec::new(), notice: None };
         let lab = Arc::new(Self {
             id,
+            tier,
             idle: Duration::from_secs(u64::from(idle)),
             presence: Presence::default(),
             status: watch::channel(status).0,
             resets,
             over: CancellationToken::new(),
         });
-        let life = Life { lab: Arc::clone(&lab), world: Arc::clone(world), asked, setup: spec.setup, seq: 0 };
+        let life = Life {
+            lab: Arc::clone(&lab),
+            world: Arc::clone(world),
+            asked,
+            setup: spec.setup,
+            seq: 0,
+            early_deaths: 0,
+        };
         world.tasks().spawn(life.live());
         Ok(lab)
     }
@@ -111,9 +131,12 @@ impl Lab {
         };
         View {
             id: self.id.clone(),
-            tier: Tier::Sandbox,
-            tier_why: "It needs neither root nor a virtual machine, and is the only tier of this agent."
-                .into(),
+            tier: self.tier,
+            tier_why: match self.tier {
+                Tier::Sandbox => "It needs neither the machine's root nor a kernel of its own.".into(),
+                Tier::Vm => "It has a kernel of its own, and real root on it.".into(),
+            },
+            notice: status.notice,
             state,
             generation: status.number,
             steps: status.steps.into_iter().map(Step::told).collect(),
@@ -126,7 +149,7 @@ impl Lab {
     pub async fn measured(&self) -> View {
         let mut view = self.view();
         if let Some(generation) = self.running() {
-            view.memory_kib = generation.observer().memory_kib().await;
+            view.memory_kib = generation.memory_kib().await;
         }
         view
     }
@@ -224,7 +247,7 @@ impl Step {
 
 impl Status {
     fn begin(&mut self, number: u32) {
-        *self = Self { phase: Phase::Opening, number, steps: Vec::new() };
+        *self = Self { phase: Phase::Opening, number, steps: Vec::new(), notice: None };
     }
 }
 
@@ -236,11 +259,15 @@ struct Life {
     setup: Option<String>,
     /// How many changes were observed so far.
     seq: u64,
+    /// How many machines in a row died young.
+    early_deaths: u32,
 }
 
 /// Why a lab host's time is over.
 enum Over {
     Reset(Option<String>),
+    /// It died, and why: another takes its place.
+    Died(String),
     Ended(String),
 }
 
@@ -259,6 +286,10 @@ impl Life {
                         handed_out
                     });
                 }
+                Over::Died(why) => self.lab.status.send_modify(|status| {
+                    status.begin(status.number + 1);
+                    status.notice = Some(format!("Your virtual machine died. {why} Here is a new one."));
+                }),
                 Over::Ended(why) => break why,
             }
         };
@@ -286,22 +317,33 @@ impl Life {
         tracing::info!(lab = %self.lab.id, took_ms = began.elapsed().as_millis() as u64, "a lab is ready");
         self.lab.presence.touch();
         self.lab.status.send_modify(|status| status.phase = Phase::Ready(Arc::clone(&generation)));
-        let init = Arc::clone(generation.host().init());
+        let ready_at = Instant::now();
         let over = tokio::select! {
             over = told(&self.lab, &mut self.asked) => over,
-            status = init.exited() => {
-                Over::Ended(format!("The lab host's first process ended with status {status}."))
-            }
-            () = generation.observer().watch() => Over::Ended("The lab could not be observed.".into()),
+            gone = generation.gone() => match gone {
+                Gone::Ended(why) => Over::Ended(why),
+                Gone::Died(why) => self.died(why, ready_at.elapsed()),
+            },
             () = self.lab.presence.idle_for(self.lab.idle) => {
                 self.world.metrics().labs_reaped.fetch_add(1, Relaxed);
                 Over::Ended(format!("Nobody was here for {}.", in_words(self.lab.idle)))
             }
             () = self.world.ending() => Over::Ended("The agent is ending.".into()),
         };
-        self.seq = generation.observer().seq().await;
+        self.seq = generation.seq().await;
         generation.end().await;
         over
+    }
+}
+
+impl Life {
+    /// A machine that dies again and again as soon as it is there would keep the processors busy for nothing.
+    fn died(&mut self, why: String, lived: Duration) -> Over {
+        self.early_deaths = if lived < EARLY { self.early_deaths + 1 } else { 0 };
+        match self.early_deaths {
+            0..EARLY_DEATHS_MAX => Over::Died(why),
+            times => Over::Ended(format!("Its virtual machine died {times} times in a row. {why}")),
+        }
     }
 }
 
@@ -320,16 +362,10 @@ async fn open(
     setup: Option<&str>,
     seq: u64,
 ) -> Result<Arc<Generation>, Refusal> {
-    let staged = {
-        let teller = Arc::clone(lab);
-        world.staged(move |what| tell(&teller, what)).await?
+    let generation = match lab.tier {
+        Tier::Sandbox => open_container(lab, world, seq).await?,
+        Tier::Vm => open_machine(lab, world, seq).await?,
     };
-    done(lab);
-    tell(lab, "Starting the lab host".into());
-    let generation = Generation::start(world, &lab.id, &staged, seq).await?;
-    done(lab);
-    tell(lab, "Waiting for its engine".into());
-    generation.host().ready().await?;
     done(lab);
     if let Some(script) = setup {
         tell(lab, "Preparing the lesson".into());
@@ -339,10 +375,33 @@ async fn open(
     Ok(generation)
 }
 
+async fn open_container(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<Arc<Generation>, Refusal> {
+    let staged = {
+        let teller = Arc::clone(lab);
+        world.staged(move |what| tell(&teller, what)).await?
+    };
+    done(lab);
+    tell(lab, "Starting the lab host".into());
+    let generation = Generation::in_container(world, &lab.id, &staged, seq).await?;
+    done(lab);
+    tell(lab, "Waiting for its engine".into());
+    generation.ready().await?;
+    Ok(generation)
+}
+
+async fn open_machine(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<Arc<Generation>, Refusal> {
+    let here = || Refusal::new(Kind::Unavailable, "This is a virtual machine already.");
+    let templates = world.templates().ok_or_else(here)?;
+    let template = templates.ready(&|what| tell(lab, what)).await?;
+    done(lab);
+    tell(lab, "Starting a virtual machine".into());
+    Generation::in_machine(templates, &template, &lab.id, seq).await
+}
+
 async fn prepare(generation: &Generation, script: &str) -> Result<(), Refusal> {
     let argv = ["/bin/bash", "-c", script, "setup.sh"].map(str::to_owned).to_vec();
     let request = ExecRequest { argv, stdin: None, seconds_max: SETUP_SECONDS_MAX };
-    let result = exec::run(generation.host(), request).await?;
+    let result = generation.exec(request).await?;
     if result.status == 0 {
         return Ok(());
     }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The most labs that are open at once: at 12 MiB of memory and 512 processes each, a small machine carries them.
-pub const LABS_MAX: usize = 64;
+/// The most labs that are open at once: at 12 MiB of memory and 512 processes each, a small machine carries them. Of
+/// virtual machines, memory says how many.
+pub const LABS_MAX: usize = 128;
 
 /// The most labs that are told of although they are over: a page may still want to know why.
 const ENDED_MAX: usize = 64;

@@ -6,7 +6,8 @@ use isolab_agent::refusal::{Kind, Refusal};
 use isolab_agent::serve::Service;
 use isolab_agent::socket::Socket;
 use isolab_agent::store::Store;
-use isolab_agent::{confinement, doctor, images, stage};
+use isolab_agent::world::Means;
+use isolab_agent::{confinement, doctor, guest, images, stage};
 use isolab_runtime::Zygote;
 use std::fs::File;
 use std::io::IsTerminal;
@@ -43,6 +44,13 @@ enum Command {
     },
     /// Unpack the lab images, so that the first lab opens at once.
     Images,
+    /// Be the first process of a lab VM.
+    #[command(hide = true)]
+    Guest {
+        /// Be its agent instead, which that one starts.
+        #[arg(long)]
+        serve: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -58,6 +66,10 @@ fn main() -> ExitCode {
         Command::Serve { socket, die_with_parent, stay } => serve(socket, die_with_parent, stay),
         Command::Doctor { json } => return doctor::run(json),
         Command::Images => unpack(),
+        Command::Guest { serve: false } => {
+            guest::first::run().map(|never| match never {}).map_err(|error| failed("the agent", &error))
+        }
+        Command::Guest { serve: true } => guest::service::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,11 +105,11 @@ fn serve(socket: Option<PathBuf>, die_with_parent: bool, stay: bool) -> Result<(
     confinement::prepare(&store, &starter)?;
     // What belongs to the machine's user is opened before the agent is somebody else.
     let socket = Socket::bind(&socket.unwrap_or_else(|| store.socket()))?;
-    let engine = engine()?;
+    let means = Means { engine: engine()?, agent: own_program()?, kvm: kvm() };
     confinement::enter(&starter)?;
     stage::set_up().map_err(|error| failed("the stage", &error))?;
     let zygote = Zygote::start()?;
-    let service = Service { socket, zygote, store, engine, stay, die_with_parent };
+    let service = Service { socket, zygote, store, means, stay, die_with_parent };
     service.run().map_err(|error| failed("serving", &error))
 }
 
@@ -113,6 +125,16 @@ fn engine() -> Result<File, Refusal> {
         )
         .mend("make build")
     })
+}
+
+/// This very program: it is the agent of lab VMs as well.
+fn own_program() -> Result<File, Refusal> {
+    File::open("/proc/self/exe").map_err(|error| failed("its own program", &error))
+}
+
+/// The way to the processor's virtual machines, where this user has it. Whether a guest really runs there is tried later.
+fn kvm() -> Option<File> {
+    File::options().read(true).write(true).open("/dev/kvm").ok()
 }
 
 fn unpack() -> Result<(), Refusal> {

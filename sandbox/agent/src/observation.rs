@@ -52,7 +52,8 @@ pub struct Observer {
     host: Arc<LabHost>,
     pristine: Arc<Pristine>,
     metrics: Arc<Metrics>,
-    kernel: Kernel,
+    /// Read at the first look, because reading makes the kernel give this boot its id: a template of a machine has none yet.
+    kernel: tokio::sync::OnceCell<Kernel>,
     /// Outlives a look that nobody waits for any more: the thread that reads keeps it until the kernel has answered.
     reader: Arc<tokio::sync::Mutex<Reader>>,
     known: tokio::sync::Mutex<Known>,
@@ -75,7 +76,7 @@ struct Known {
 }
 
 impl Observer {
-    /// An observer of a lab host. Errors: the kernel does not tell about itself, or the procfs is none.
+    /// An observer of a lab host. Errors: the procfs is none.
     /// `seq` is where an earlier observer of the same lab ended, so that it never goes back.
     pub fn new(
         lab: LabId,
@@ -86,7 +87,6 @@ impl Observer {
     ) -> Result<Self, Refusal> {
         let failed =
             |what: String| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {what}."));
-        let kernel = isolab_runtime::observe::kernel().map_err(|e| failed(e.to_string()))?;
         let machine = Maps::of_self().map_err(|e| failed(e.to_string()))?;
         let procfs = host.procfs().try_clone().map_err(|e| failed(e.to_string()))?;
         let reader = Reader::new(procfs, machine).map_err(|e| failed(e.to_string()))?;
@@ -96,7 +96,7 @@ impl Observer {
             host,
             pristine,
             metrics,
-            kernel,
+            kernel: tokio::sync::OnceCell::new(),
             reader: Arc::new(tokio::sync::Mutex::new(reader)),
             known,
             latest: watch::channel(None).0,
@@ -121,8 +121,12 @@ impl Observer {
         self.survey(&reading, &mut known).await;
         self.metrics.observations.fetch_add(1, Relaxed);
         let taken_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let moment =
-            Moment { lab: self.lab.clone(), seq: known.seq, taken_at_ms, kernel: self.kernel.clone() };
+        let kernel =
+            self.kernel.get_or_try_init(|| std::future::ready(isolab_runtime::observe::kernel())).await;
+        let kernel = kernel.cloned().map_err(|error| {
+            Refusal::new(Kind::Failed, format!("The kernel does not tell about itself: {error}."))
+        })?;
+        let moment = Moment { lab: self.lab.clone(), seq: known.seq, taken_at_ms, kernel };
         let mut seen = reading.assemble(moment, &known.surroundings);
         let before = self.latest.borrow().clone();
         if before.as_ref().is_some_and(|before| is_same(before, &mut seen)) {

@@ -5,9 +5,8 @@ use crate::labs::Labs;
 use crate::presence::Presence;
 use crate::socket::Socket;
 use crate::store::Store;
-use crate::world::World;
+use crate::world::{Means, World};
 use isolab_runtime::Zygote;
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +37,8 @@ pub struct Service {
     pub zygote: Zygote,
     /// Where images are.
     pub store: Store,
-    /// The engine's program, opened.
-    pub engine: File,
+    /// What was opened before it was confined.
+    pub means: Means,
     /// Goes on without labs and requests.
     pub stay: bool,
     /// Ends when standard input does: its parent holds the other end of the pipe.
@@ -64,7 +63,7 @@ impl Service {
 
     async fn serve(self, listener: std::os::unix::net::UnixListener) -> io::Result<()> {
         let ending = CancellationToken::new();
-        let world = World::new(self.zygote, self.store, self.engine, ending.clone());
+        let world = World::new(self.zygote, self.store, self.means, ending.clone());
         let labs = Arc::new(Labs::new(Arc::clone(&world)));
         let api = Api { labs: Arc::clone(&labs), activity: Presence::default() };
         let activity = api.activity.clone();

@@ -68,7 +68,13 @@ const GIVEN: &str = "/usr/lib/isolab";
 const MIB: u64 = 1024 * 1024;
 
 /// The environment of the engine, of shells and of exec.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const ENVIRONMENT: [&str; 5] = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+    "USER=root",
+    "LOGNAME=root",
+];
 
 /// All that the runtime needs to make a lab host.
 #[derive(Debug)]
@@ -107,7 +113,7 @@ fn whole(
         "ociVersion": "1.2.0",
         "hostname": "labhost",
         "root": { "path": root, "readonly": false },
-        "process": process(&[program], "/", false),
+        "process": process(program),
         "mounts": mounts,
         "linux": {
             "namespaces": NAMESPACES.map(|kind| json!({ "type": kind })),
@@ -117,7 +123,7 @@ fn whole(
             // mount clean procfs instances for its containers, which the kernel refuses where its own is covered.
             "maskedPaths": [],
             "readonlyPaths": [],
-            "seccomp": filter(),
+            "seccomp": seccomp::lab_host(),
         },
     });
     Ok(LabHost {
@@ -141,30 +147,34 @@ pub fn engine_path() -> String {
     format!("{GIVEN}/{ENGINE}")
 }
 
-/// A shell or a command in a lab host, as its root.
-pub fn entering(argv: &[&str], terminal: bool) -> Result<Process, serde_json::Error> {
-    serde_json::from_value(process(argv, "/root", terminal))
-}
-
-/// The filter of everything in a lab host.
-pub fn filter() -> LinuxSeccomp {
-    seccomp::lab_host()
-}
-
-fn process(argv: &[&str], cwd: &str, terminal: bool) -> Value {
-    let limit = |kind: &str, hard: u64, soft: u64| json!({ "type": kind, "hard": hard, "soft": soft });
-    let mut env = vec![PATH, "HOME=/root", "LANG=C.UTF-8", "USER=root", "LOGNAME=root"];
+/// A shell or a command in the lab host that this Spec made: as its root, and with the bounds of its first process.
+pub fn entering(lab_host: &Spec, argv: &[&str], terminal: bool) -> Process {
+    let mut process = lab_host.process().clone().unwrap_or_default();
+    let mut env: Vec<String> = ENVIRONMENT.map(str::to_owned).into();
     if terminal {
-        env.push("TERM=xterm-256color");
+        env.push("TERM=xterm-256color".into());
     }
+    process.set_env(Some(env));
+    process.set_args(Some(argv.iter().map(ToString::to_string).collect()));
+    process.set_cwd("/root".into());
+    process.set_terminal(Some(terminal));
+    process
+}
+
+/// The filter of everything in the lab host that this Spec made.
+pub fn filter(lab_host: &Spec) -> Option<&LinuxSeccomp> {
+    lab_host.linux().as_ref()?.seccomp().as_ref()
+}
+
+fn process(program: &str) -> Value {
+    let limit = |kind: &str, hard: u64, soft: u64| json!({ "type": kind, "hard": hard, "soft": soft });
     // They count inside the lab's own user namespace only.
     let all = &CAPABILITIES[..];
     json!({
-        "terminal": terminal,
         "user": { "uid": 0, "gid": 0 },
-        "args": argv,
-        "env": env,
-        "cwd": cwd,
+        "args": [program],
+        "env": ENVIRONMENT,
+        "cwd": "/",
         "capabilities": { "bounding": all, "effective": all, "permitted": all },
         "noNewPrivileges": false,
         "oomScoreAdj": OOM_SCORE,
@@ -223,7 +233,7 @@ fn system_mounts() -> Vec<Value> {
 }
 
 /// What a lab host is given from the stage.
-fn given_mounts(staged: &Staged) -> Vec<Value> {
+pub fn given_mounts(staged: &Staged) -> Vec<Value> {
     let bind = |from: &Path, to: String, options: &[&str]| json!({ "destination": to, "type": "bind", "source": from, "options": options });
     let quiet = ["bind", "ro", "nosuid", "nodev"];
     let mut mounts = vec![

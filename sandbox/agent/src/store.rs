@@ -48,6 +48,16 @@ impl Store {
         self.home.join("images")
     }
 
+    /// Where the recipe of lab VMs puts its results.
+    pub fn vm_images(&self) -> PathBuf {
+        self.home.join("vm")
+    }
+
+    /// Where the agent keeps machines that others are restored from.
+    pub fn templates(&self) -> PathBuf {
+        self.home.join("templates")
+    }
+
     /// The link to the images in use.
     pub fn images_current(&self) -> PathBuf {
         self.images().join("current")

@@ -1,16 +1,16 @@
 //! What all labs of an agent share.
 
-use crate::ids;
 use crate::images;
 use crate::metrics::Metrics;
+use crate::owners::{Owner, Owners};
 use crate::pristine::Pristine;
 use crate::refusal::{Kind, Refusal};
 use crate::stage::{self, Staged};
 use crate::store::Store;
+use crate::vm::templates::{Programs, Templates};
 use isolab_runtime::Zygote;
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,12 +19,37 @@ use tokio_util::task::TaskTracker;
 pub struct World {
     zygote: Zygote,
     store: Store,
-    engine: Arc<File>,
+    ground: Ground,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     ending: CancellationToken,
-    owners: Mutex<Owners>,
+    owners: Owners,
     on_stage: tokio::sync::Mutex<OnStage>,
+}
+
+/// What the agent opens before it is confined: it may not reach them afterwards.
+#[derive(Debug)]
+pub struct Means {
+    /// The engine's program.
+    pub engine: File,
+    /// The agent's own program.
+    pub agent: File,
+    /// `/dev/kvm`, where the machine has it and its user may use it.
+    pub kvm: Option<File>,
+}
+
+/// What lab hosts of this agent are.
+#[derive(Debug)]
+enum Ground {
+    /// Containers on this machine, made of the images in the store.
+    Sandbox {
+        /// The engine's program, opened.
+        engine: Arc<File>,
+        /// Machines for the labs that need one.
+        templates: Templates,
+    },
+    /// This machine itself, which is a VM: there is one, made of what its disks hold.
+    Machine(Ready),
 }
 
 /// The images that labs are made of now.
@@ -43,30 +68,38 @@ struct OnStage {
     current: Option<(String, Ready)>,
 }
 
-#[derive(Debug, Default)]
-struct Owners {
-    next: u32,
-    taken: BTreeSet<u32>,
-}
-
-/// The id that owns one lab's user namespace, for as long as this lives.
-#[derive(Debug)]
-pub struct Owner {
-    id: u32,
-    world: Arc<World>,
-}
-
 impl World {
-    /// `engine` is the engine's program, opened; `ending` is cancelled when the agent ends.
-    pub fn new(zygote: Zygote, store: Store, engine: File, ending: CancellationToken) -> Arc<Self> {
+    /// `means` is what the agent opened before it was confined; `ending` is cancelled when it ends.
+    pub fn new(zygote: Zygote, store: Store, means: Means, ending: CancellationToken) -> Arc<Self> {
+        let owners = Owners::default();
+        let engine = Arc::new(means.engine);
+        let programs = Programs { agent: means.agent, engine: Arc::clone(&engine), kvm: means.kvm };
+        let templates = Templates::new(zygote.clone(), owners.clone(), store.clone(), programs);
+        Self::on(Ground::Sandbox { engine, templates }, zygote, store, owners, ending)
+    }
+
+    /// Of an agent whose one lab host is the machine it runs on.
+    pub fn of_machine(zygote: Zygote, store: Store, staged: Staged, ending: CancellationToken) -> Arc<Self> {
+        let pristine = Arc::new(Pristine::of(&staged));
+        let ready = Ready { staged: Arc::new(staged), pristine };
+        Self::on(Ground::Machine(ready), zygote, store, Owners::default(), ending)
+    }
+
+    fn on(
+        ground: Ground,
+        zygote: Zygote,
+        store: Store,
+        owners: Owners,
+        ending: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             zygote,
             store,
-            engine: Arc::new(engine),
+            ground,
             metrics: Arc::default(),
             tasks: TaskTracker::new(),
             ending,
-            owners: Mutex::default(),
+            owners,
             on_stage: tokio::sync::Mutex::default(),
         })
     }
@@ -102,21 +135,29 @@ impl World {
     }
 
     /// An owner that no other lab has.
-    pub fn owner(self: &Arc<Self>) -> Owner {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        // There are far more owners than labs, so that a free one is soon found.
-        let id = loop {
-            let id = ids::OWNER_FIRST + owners.next % ids::OWNER_COUNT;
-            owners.next = owners.next.wrapping_add(1);
-            if owners.taken.insert(id) {
-                break id;
-            }
-        };
-        Owner { id, world: Arc::clone(self) }
+    pub fn owner(&self) -> Owner {
+        self.owners.one()
+    }
+
+    /// Machines to restore labs from; `None` on a machine that is one.
+    pub fn templates(&self) -> Option<&Templates> {
+        match &self.ground {
+            Ground::Sandbox { templates, .. } => Some(templates),
+            Ground::Machine(_) => None,
+        }
+    }
+
+    /// Whether its lab host is the machine itself.
+    pub fn is_machine(&self) -> bool {
+        matches!(self.ground, Ground::Machine(_))
     }
 
     /// The images in use, unpacked and on the stage. `tell` is given what takes time, in words.
     pub async fn staged(&self, tell: impl Fn(String) + Send + 'static) -> Result<Ready, Refusal> {
+        let engine = match &self.ground {
+            Ground::Sandbox { engine, .. } => Arc::clone(engine),
+            Ground::Machine(ready) => return Ok(ready.clone()),
+        };
         let mut on_stage = match self.on_stage.try_lock() {
             Ok(on_stage) => on_stage,
             Err(_) => {
@@ -128,7 +169,7 @@ impl World {
         if let Some((_, ready)) = on_stage.current.as_ref().filter(|(current, _)| *current == name) {
             return Ok(ready.clone());
         }
-        let (store, engine, number) = (self.store.clone(), Arc::clone(&self.engine), on_stage.count);
+        let (store, number) = (self.store.clone(), on_stage.count);
         on_stage.count += 1;
         let put = tokio::task::spawn_blocking(move || {
             let images = images::ensure(&store, &tell)?;
@@ -140,18 +181,5 @@ impl World {
         let (name, ready) = put.await.map_err(fault)??;
         on_stage.current = Some((name, ready.clone()));
         Ok(ready)
-    }
-}
-
-impl Owner {
-    /// The id, in the agent's own user namespace.
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.world.owners.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.id);
     }
 }

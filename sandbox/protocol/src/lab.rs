@@ -127,6 +127,9 @@ pub struct Lab {
     pub tier: Tier,
     /// Why that tier, in a sentence.
     pub tier_why: String,
+    /// Why there is a new lab host although nobody asked for one, in a sentence for the learner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// Where it is in its life.
     #[serde(flatten)]
     pub state: LabPhase,
@@ -197,6 +200,7 @@ mod tests {
             id: "x".parse().unwrap(),
             tier: Tier::Sandbox,
             tier_why: String::new(),
+            notice: None,
             state: LabPhase::Ended { why: "over".into() },
             generation: 1,
             steps: vec![],

@@ -5,7 +5,7 @@ use crate::home::Home;
 use crate::own_terminal::OwnTerminal;
 use clap::Args;
 use isolab_protocol::terminal::{ClientFrame, FRAME_BYTES_MAX, ServerFrame};
-use isolab_protocol::{ExecResult, LabId, LabSpec, Observation, StartStep};
+use isolab_protocol::{ExecResult, LabId, LabSpec, Observation, StartStep, Tier};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -30,6 +30,14 @@ pub(super) struct OpenLab {
     /// With -c: print the outcome and the kernel's view of the lab as JSON
     #[arg(long, requires = "command")]
     json: bool,
+    /// Where the lab host runs: in a container on this machine, or in a virtual machine of its own
+    #[arg(long, value_name = "TIER", default_value = "sandbox", value_parser = tier)]
+    tier: Tier,
+}
+
+fn tier(word: &str) -> Result<Tier, String> {
+    let known = serde_json::from_value(word.into());
+    known.map_err(|_| "a tier is `sandbox` or `vm`".to_owned())
 }
 
 /// What `--json` prints.
@@ -64,7 +72,8 @@ impl OpenLab {
                 eprintln!("{}", step.what);
             }
         };
-        let lab = agent.open_ready(&LabSpec::default(), tell).await?.id;
+        let spec = LabSpec { tier: Some(self.tier), ..LabSpec::default() };
+        let lab = agent.open_ready(&spec, tell).await?.id;
         match &self.command {
             Some(command) => self.exec(agent, &lab, command).await,
             None => shell(agent, &lab).await,

@@ -170,6 +170,7 @@ async fn open(State(shared): State<Shared>, Json(spec): Json<LabSpec>) -> Respon
         id: id.clone(),
         tier: Tier::Sandbox,
         tier_why: "It is the only one.".into(),
+        notice: None,
         state,
         generation: 1,
         steps: vec![StartStep { what: "Unpacking the lab host".into(), took_ms: None }],

@@ -2,7 +2,6 @@
 
 use super::Api;
 use super::answer::{Body, Refused};
-use crate::exec;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -85,6 +84,5 @@ pub async fn exec(
     let lab = api.labs.get(&id)?;
     let _here = lab.attach();
     let generation = lab.ready().await?;
-    let _permit = generation.exec_permit()?;
-    Ok(Json(exec::run(generation.host(), request).await?))
+    Ok(Json(generation.exec(request).await?))
 }

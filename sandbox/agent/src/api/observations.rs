@@ -32,7 +32,7 @@ pub async fn observation(
     let lab = api.labs.get(&id)?;
     let _here = lab.attach();
     let generation = lab.ready().await?;
-    let observation = generation.observer().look().await?;
+    let observation = generation.look().await?;
     Ok(Json((*observation).clone()))
 }
 
@@ -140,7 +140,7 @@ impl Follower {
         };
         if !same {
             self.followed = running.map(|generation| {
-                let observations = generation.observer().follow();
+                let observations = generation.follow();
                 Followed { generation, observations }
             });
         }
@@ -154,7 +154,7 @@ impl Follower {
     async fn look(&mut self) {
         if let Some(followed) = &mut self.followed {
             // A look that fails is repeated by the observer, which tells of it as of any change.
-            let seen = followed.generation.observer().look().await.ok();
+            let seen = followed.generation.look().await.ok();
             followed.observations.borrow_and_update();
             self.waiting.extend(seen.and_then(|seen| event("observation", &*seen)));
         }

@@ -2,8 +2,10 @@
 
 use super::Api;
 use super::answer::Refused;
+use crate::generation::Line;
 use crate::refusal::{Kind, Refusal};
 use crate::terminal::client;
+use crate::vm::relay::relay;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
@@ -37,14 +39,20 @@ pub async fn terminal(
     }
     let here = lab.attach();
     let generation = lab.ready().await?;
-    let terminal = generation.terminal(&name)?;
+    let line = generation.terminal(&name).await?;
     // The server counts the task, so that it can wait for the farewell when it ends.
     let tasks = api.labs.world().tasks().clone();
     let socket = socket.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX);
     Ok(socket.on_upgrade(move |socket| {
         tasks.track_future(async move {
             let _here = here;
-            client::serve(terminal, socket).await;
+            match line {
+                Line::Own(terminal) => client::serve(terminal, socket).await,
+                Line::Distant(distant) => {
+                    let relay = relay(socket, *distant, generation.ends().clone());
+                    generation.relaying(relay).await;
+                }
+            }
         })
     }))
 }

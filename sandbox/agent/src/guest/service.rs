@@ -1,0 +1,113 @@
+//! Serving the agent's API over the machine's channel, one conversation after the other: the first belongs to whoever makes a
+//! template of this machine, the next to the lab that comes of it.
+
+use super::port::Port;
+use super::{identity, spec};
+use crate::api::{self, Api};
+use crate::images::index::Index;
+use crate::lab::Lab;
+use crate::labs::Labs;
+use crate::presence::Presence;
+use crate::refusal::{Kind, Refusal};
+use crate::stage::{self, Staged};
+use crate::store::Store;
+use crate::world::World;
+use isolab_protocol::{LabId, LabSpec};
+use isolab_runtime::Zygote;
+use isolab_vm::{Callers, Stream, greeting, hardware};
+use rustix::mount::mount_bind;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Where the machine's first steps (`vagrant/image`) have mounted the disks.
+const DISKS: &str = "/run/isolab";
+
+/// The name of the one lab of this agent: the host's agent has its own name for it.
+pub const LAB: &str = "machine";
+
+/// Serves until the channel fails. To be called before there are threads.
+pub fn run() -> Result<(), Refusal> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| Refusal::new(Kind::Failed, format!("{what}: {error}."))
+    };
+    let staged = staged()?;
+    std::fs::create_dir_all(spec::ROOT).map_err(failed(spec::ROOT))?;
+    mount_bind("/", spec::ROOT).map_err(|error| failed(spec::ROOT)(error.into()))?;
+    let zygote = Zygote::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.map_err(failed("threads"))?.block_on(serve(zygote, staged)).map_err(failed("the channel"))
+}
+
+/// What the disks hold.
+fn staged() -> Result<Staged, Refusal> {
+    let disk = |name: &str| Path::new(DISKS).join(name);
+    let images = disk("images");
+    let layer = |layer: String| (layer.clone(), images.join("layers").join(layer));
+    Ok(Staged {
+        // The disk that this machine's own was made of: what its programs were before anybody changed them.
+        lab_host: disk("base"),
+        index: images.join("index.json"),
+        layers: Index::read(&images)?.layers().into_iter().map(layer).collect::<Vec<(String, PathBuf)>>(),
+        archives: images.join("archives"),
+        engine: disk("programs").join(stage::ENGINE),
+    })
+}
+
+async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
+    let world = World::of_machine(zygote, Store::at(DISKS), staged, CancellationToken::new());
+    let labs = Arc::new(Labs::new(world));
+    let id: LabId = LAB.parse().map_err(io::Error::other)?;
+    let lab = labs.open(LabSpec { id: Some(id), ..LabSpec::default() }).map_err(io::Error::other)?;
+    let api = Api { labs, activity: Presence::default() };
+    let mut port = Port::open(hardware::PORT)?;
+    loop {
+        let greeting = greeting::await_greeting(&mut port).await?;
+        identity::take_on(&greeting, Path::new("/"))?;
+        ready(&lab).await?;
+        greeting::welcome(&mut port, &greeting).await?;
+        let callers = Incoming { callers: Callers::over(port.clone()), over: CancellationToken::new() };
+        let over = callers.over();
+        // Connections that were open when the host hung up end by themselves: their streams are gone.
+        tokio::select! {
+            served = axum::serve(callers, api::router(api.clone())) => served?,
+            () = over.cancelled() => {}
+        }
+    }
+}
+
+async fn ready(lab: &Lab) -> io::Result<()> {
+    lab.ready().await.map(drop).map_err(io::Error::other)
+}
+
+/// The host's calls, as axum takes connections.
+struct Incoming {
+    callers: Callers,
+    over: CancellationToken,
+}
+
+impl Incoming {
+    /// Cancelled when the host has hung up.
+    fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+}
+
+impl axum::serve::Listener for Incoming {
+    type Io = Stream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Stream, ()) {
+        if let Some(stream) = self.callers.next().await {
+            return (stream, ());
+        }
+        self.over.cancel();
+        std::future::pending().await
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
