@@ -141,6 +141,14 @@ impl Generation {
         }
     }
 
+    /// What executes it, in a sentence, where that is not this machine's kernel.
+    pub fn accelerated(&self) -> Option<&str> {
+        match &self.place {
+            Place::Container(_) => None,
+            Place::Machine(machine) => Some(machine.accelerated()),
+        }
+    }
+
     /// How many changes were observed so far.
     pub async fn seq(&self) -> u64 {
         match &self.place {

@@ -124,6 +124,15 @@ impl Lab {
     pub fn view(&self) -> View {
         let status = self.status.borrow().clone();
         let left = self.presence.left(self.idle).map(|left| left.as_secs() as u32);
+        let mut tier_why = match self.tier {
+            Tier::Sandbox => "It needs neither the machine's root nor a kernel of its own.".to_owned(),
+            Tier::Vm => "It has a kernel of its own, and real root on it.".to_owned(),
+        };
+        if let Phase::Ready(generation) = &status.phase
+            && let Some(accelerated) = generation.accelerated()
+        {
+            tier_why = format!("{tier_why} {accelerated}");
+        }
         let (state, ends_in_seconds) = match status.phase {
             Phase::Opening => (LabPhase::Opening, None),
             Phase::Ready(_) => (LabPhase::Ready, left),
@@ -132,10 +141,7 @@ impl Lab {
         View {
             id: self.id.clone(),
             tier: self.tier,
-            tier_why: match self.tier {
-                Tier::Sandbox => "It needs neither the machine's root nor a kernel of its own.".into(),
-                Tier::Vm => "It has a kernel of its own, and real root on it.".into(),
-            },
+            tier_why,
             notice: status.notice,
             state,
             generation: status.number,
