@@ -14,13 +14,13 @@ download() {
   private_apt update || die "the package lists could not be fetched" "${mend[@]}"
   # Where /usr is merged from the start, the script that would merge it (40 MB with its Perl) is not needed.
   usr_merge=()
-  if [ -d $usr_merge_hook ] && in_archive usr-is-merged; then usr_merge=(--include=usr-is-merged --hook-dir=$usr_merge_hook); fi
+  if [ -d $usr_merge_hook ] && in_archive usr-is-merged; then usr_merge=(--include=usr-is-merged "--hook-dir=$usr_merge_hook"); fi
   # shellcheck disable=SC2046 # package names have no spaces
   private_apt install --download-only '?essential' ${usr_merge:+usr-is-merged} $(packages_of lab-host) $(packages_of distribution) ||
     die "not every package could be downloaded" "${mend[@]}"
   # The command line alone where the distribution packages it so; otherwise it is taken out of the daemon's package.
   docker_package=docker.io
-  if in_archive docker-cli; then docker_package=docker-cli; fi
+  if in_archive docker-cli; then docker_package="docker-cli"; fi
   (cd "$debs" && private_apt download "$docker_package" busybox-static) ||
     die "$docker_package or busybox-static could not be downloaded" "${mend[@]}"
   # Every time stamp in an image is at most that of the newest package list.
@@ -31,7 +31,7 @@ download() {
 fix_time() {
   export SOURCE_DATE_EPOCH=$1
   tar_as_root=(--sort=name --owner=0 --group=0 --numeric-owner "--mtime=@$SOURCE_DATE_EPOCH" --format=pax
-    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime)
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime")
 }
 
 deb_of() { find "$debs" -maxdepth 1 -name "$1_*.deb" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-; }
@@ -55,6 +55,9 @@ part() {
 # A tar of folder $1 as file $2: owned by root, in a fixed order, with a fixed time.
 pack() { tar --create --file "$2" --directory "$1" "${tar_as_root[@]}" .; }
 
+# Options of mmdebstrap that a recipe needs before the new system's apt is first used.
+source_hooks=()
+
 # bootstrap TAR PACKAGES OPTIONS...: the essential set and PACKAGES, installed and configured.
 bootstrap() {
   local tar=$1 packages=$2 mode=unshare
@@ -62,10 +65,10 @@ bootstrap() {
   [ "$(id -u)" = 0 ] && mode=root
   # The settings of this machine's apt (a proxy, say) are needed to build and do not belong in the result.
   LC_ALL=C mmdebstrap --quiet --mode=$mode --variant=essential --format=tar \
-    --include="$packages" "${usr_merge[@]}" --aptopt="$apt_settings" --dpkgopt="$recipe/dpkg.cfg" \
+    --include="$packages" --aptopt="$apt_settings" --dpkgopt="$recipe/dpkg.cfg" \
     --skip=download/empty --skip=essential/unlink --skip=output/dev \
     --setup-hook='mkdir -p "$1/var/cache/apt/archives"' \
-    --setup-hook="sync-in '$debs' /var/cache/apt/archives" \
+    --setup-hook="sync-in '$debs' /var/cache/apt/archives" "${source_hooks[@]}" "${usr_merge[@]}" \
     --customize-hook='rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/log/* "$1"/var/cache/debconf/*' \
     --customize-hook='rm -f "$1"/var/cache/apt/archives/lock; chown -R 0:0 "$1/var/cache/apt"' \
     --customize-hook='rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id "$1"/etc/*-' \
