@@ -98,17 +98,17 @@ make_images() {
 # write_initrd FILE: busybox, the modules in the order in which /init loads them, and /init. It is not compressed: reading
 # it costs less than unpacking it.
 write_initrd() {
-  local root=$work/initrd deb=$work/busybox-deb kernel=$work/initrd-modules list
+  local root=$work/initrd deb=$work/busybox-deb kernel=$work/initrd-modules command file
   mkdir -p "$root"/{bin,dev,proc,root,modules,etc} "$deb" "$kernel"
   dpkg-deb --extract "$(deb_of busybox-static)" "$deb"
   cp "$deb/bin/busybox" "$root/bin/" 2>/dev/null || cp "$deb/usr/bin/busybox" "$root/bin/"
-  for list in sh cat mount mkdir insmod ip switch_root poweroff sleep; do ln -s busybox "$root/bin/$list"; done
+  for command in sh cat mount mkdir insmod ip switch_root poweroff sleep; do ln -s busybox "$root/bin/$command"; done
   cp "$here/init" "$root/init"
   chmod 755 "$root/init"
   tar --extract --file "$part_tar" --directory "$kernel" "./usr/lib/modules/$kernel_release/modules.dep"
-  module_files "$kernel/usr/lib/modules/$kernel_release/modules.dep" | while IFS= read -r list; do
-    unpack_module "$work/kernel/files/usr/lib/modules/$kernel_release/$list" "$root/modules"
-    basename "$list" | sed 's/\.ko.*/.ko/' >>"$root/etc/modules"
+  module_files "$kernel/usr/lib/modules/$kernel_release/modules.dep" | while IFS= read -r file; do
+    unpack_module "$work/kernel/files/usr/lib/modules/$kernel_release/$file" "$root/modules"
+    basename "$file" | sed 's/\.ko.*/.ko/' >>"$root/etc/modules"
   done
   find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
   (cd "$root" && find . | LC_ALL=C sort | "$root/bin/busybox" cpio -o -H newc -R 0:0 --renumber-inodes --ignore-devno) >"$1" 2>"$work/cpio.log" || {

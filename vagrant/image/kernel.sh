@@ -35,12 +35,12 @@ newest_kernel() {
 
 # Sets kernel_release; writes the kernel to the result, and its modules to $work/kernel/files.
 take_kernel() {
-  local package unpacked=$work/kernel/package files=$work/kernel/files
+  local package modules unpacked=$work/kernel/package files=$work/kernel/files
   package=$(grep -oE '^linux-image-[0-9][^ ]*' "$lock") || die "$lock names no kernel" "vagrant/image/build --update"
   mkdir -p "$unpacked" "$files"/usr/{lib,share/doc} "$files/boot"
   dpkg-deb --extract "$(deb_of "$package")" "$unpacked"
-  local modules=("$unpacked"/{usr/lib,lib}/modules/*/)
-  for modules in "${modules[@]}"; do [ ! -d "$modules" ] || break; done
+  modules=$(find "$unpacked" -path '*lib/modules/*' -prune -print -quit)
+  [ -n "$modules" ] || die "$package has no modules in it"
   kernel_release=$(basename "$modules")
   mkdir "$files/usr/lib/modules"
   mv "$modules" "$files/usr/lib/modules/"
@@ -64,7 +64,7 @@ number() { od --address-radix=n --endian=little --skip-bytes="$2" --read-bytes="
 # four are the unpacked size.
 unpack_bzimage() {
   local from=$1 to=$2 sectors offset length unpack
-  [ "$(number "$from" $((0x202)) 4 | head -c 20)" != "" ] && [ "$(head -c $((0x206)) "$from" | tail -c 4)" = HdrS ] ||
+  [ "$(head -c $((0x206)) "$from" | tail -c 4)" = HdrS ] ||
     die "$(basename "$from") is no bzImage"
   sectors=$(number "$from" $((0x1f1)) 1)
   offset=$((((sectors ? sectors : 4) + 1) * 512 + $(number "$from" $((0x248)) 4)))

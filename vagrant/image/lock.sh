@@ -110,7 +110,7 @@ download_missing() {
   say "downloading $(wc -l <"$work/missing") packages"
   prepare_vm_apt
   list_archive
-  LC_ALL=C sort "$work/missing" | LC_ALL=C comm -23 - "$work/archive" >"$work/moved"
+  awk 'NR == FNR { there[$1 " " $2 " " $3]; next } !(($1 " " $2 " " $3) in there)' "$work/archive" "$work/missing" >"$work/moved"
   if [ -s "$work/moved" ]; then
     say "the archive no longer has these packages of $lock:"
     while read -r name version_ _; do say "  $name $version_ (now: $(now_in_archive "$name"))"; done <"$work/moved"
@@ -122,7 +122,7 @@ download_missing() {
     die "not every package could be downloaded" "check the network and run this again: it goes on where it stopped"
   while read -r name version_ of digest; do
     file=$cache/debs/$(file_of "$name" "$version_" "$of")
-    is_file_of "$digest" "$file" || { rm -f "$file"; die "$name $version_ is not what the lock says: its sha256 is another than $digest" \
+    is_file_of "$digest" "$file" || { rm -f "$file"; die "$name $version_ is not what the lock says: its sha256 is not $digest" \
       "the archive or the lock has been changed; if it is the archive, and you trust it: vagrant/image/build --update"; }
   done <"$work/missing"
 }
