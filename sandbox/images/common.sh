@@ -1,6 +1,9 @@
 # What the recipes share: how they speak, where the state directory is, and how a result becomes the current one.
 # The recipe sets prefix (its name in front of each line) before it reads this.
 
+# What an image's files may be read by is not to depend on who builds it.
+umask 022
+
 say() { printf '%s\n' "$prefix: $*" >&2; }
 die() { say "$1"; shift; for line in "$@"; do say "  $line"; done; exit 1; }
 
