@@ -16,11 +16,16 @@ find_lock() {
 }
 
 need_lock() {
-  local bad
+  local bad package absent=()
   [ -f "$lock" ] || die "there is no lock of packages for $pretty_name on $architecture: $lock is missing" \
     "make one from what the archive has today: vagrant/image/build --update"
   bad=$(grep -vnE '^[a-z0-9][a-z0-9+.-]* [A-Za-z0-9.+:~-]+ (all|'"$architecture"') [0-9a-f]{64}$' "$lock" | head -n 3 || true)
   [ -z "$bad" ] || die "$lock has lines that are not \"name version architecture sha256\":" "$bad" "$(usage)"
+  for package in $(packages_of lab-host) $(vm_packages) busybox-static; do
+    in_lock "$package" || absent+=("$package")
+  done
+  [ ${#absent[@]} = 0 ] || die "$lock does not have ${absent[*]}, which a package list names" \
+    "add what is missing, at today's versions: vagrant/image/build --update"
 }
 
 in_lock() { grep -q "^$1 " "$lock"; }
@@ -136,7 +141,11 @@ list_archive() {
     /^$/ { print name, version, of, digest }' | LC_ALL=C sort -u >"$work/archive"
 }
 
-now_in_archive() { { grep "^$1 " "$work/archive" || echo "- none"; } | cut -d' ' -f2 | sort -V | tail -n 1; }
+now_in_archive() {
+  local candidate
+  candidate=$(APT_CONFIG=$cache/apt/apt.conf apt-cache policy "$1" | sed -n 's/^  Candidate: //p')
+  echo "${candidate:-none}"
+}
 
 make_repository() {
   local name version_ of digest file
