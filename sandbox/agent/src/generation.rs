@@ -170,7 +170,7 @@ impl Generation {
         match &self.place {
             Place::Container(container) => tokio::select! {
                 status = container.host().init().exited() => {
-                    Gone::Ended(format!("The lab host's first process ended with status {status}."))
+                    Gone::Ended(format!("The lab host's engine ended with status {status}."))
                 }
                 () = container.observer().watch() => Gone::Ended("The lab could not be observed.".into()),
             },

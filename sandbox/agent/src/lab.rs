@@ -35,7 +35,7 @@ const SETUP_TOLD_CHARS: usize = 500;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A machine that dies within this time of being ready dies early: a learner cannot have done much.
-const EARLY: Duration = Duration::from_secs(10);
+const EARLY: Duration = Duration::from_secs(5);
 
 /// So many early deaths in a row end the lab.
 const EARLY_DEATHS_MAX: u32 = 3;

@@ -23,7 +23,7 @@ pub fn every_death_is_told_and_another_machine_takes_its_place(world: &World) ->
             let generation = lab.view().await["generation"].as_u64().unwrap();
             lab.ok("echo mine > /root/mine").await;
             // Long enough ago that it does not count as an early death.
-            tokio::time::sleep(Duration::from_secs(if number == 0 { 0 } else { 10 })).await;
+            tokio::time::sleep(Duration::from_secs(if number == 0 { 0 } else { 5 })).await;
             lab.begin(way).await;
             let view = lab.ready(generation + 1).await;
             let notice = view["notice"].as_str().unwrap_or_default();

@@ -50,11 +50,11 @@ pub fn docker_default_is_loaded_and_enforced(world: &World) -> Outcome {
         let absent = lab.run("docker run --rm --security-opt apparmor=absent ubuntu true").await;
         assert!(absent.status != 0 && absent.stderr.contains("apparmor profile"), "{absent:?}");
         // What only the profile refuses: capabilities and the filter allow this mount.
-        let mount = "mount -t tmpfs none /mnt && echo mounted";
+        let mount = "mount -t tmpfs none /tmp && echo mounted";
         let options = "--rm --cap-add SYS_ADMIN --security-opt seccomp=unconfined";
-        let refused = lab.run(&format!("docker run {options} ubuntu sh -c '{mount}'")).await;
+        let refused = lab.run(&format!("docker run {options} alpine sh -c '{mount}'")).await;
         assert!(refused.status != 0 && refused.stderr.contains("denied"), "{refused:?}");
-        let open = format!("docker run {options} --security-opt apparmor=unconfined ubuntu sh -c '{mount}'");
+        let open = format!("docker run {options} --security-opt apparmor=unconfined alpine sh -c '{mount}'");
         assert_eq!(lab.ok(&open).await, "mounted");
         // A profile of the learner's own.
         let profile =
