@@ -22,8 +22,8 @@ help: ## List what can be made
 run: setup-run build images ## Install what is missing, build, and serve on 127.0.0.1:8080
 	@exec "$(PROGRAMS)/isolab" serve --listen $(ADDRESS)
 
-.PHONY: setup-run setup-test setup-bench
-setup-run setup-test setup-bench: setup-%:
+.PHONY: setup-run setup-test setup-bench setup-box
+setup-run setup-test setup-bench setup-box: setup-%:
 	@scripts/setup $*
 
 .PHONY: build
@@ -33,6 +33,10 @@ build: web ## Build the programs
 .PHONY: images
 images: ## Build what labs are made of, from this machine's distribution
 	@sandbox/images/build
+
+.PHONY: box
+box: setup-box build images ## Build the instructors' VM, a box that vagrant starts (vagrant/README.md)
+	@"$(PROGRAMS)/isolab" vm box
 
 .PHONY: web
 web: web/dist/app.js ## Bundle the pages' scripts and styles
@@ -54,6 +58,10 @@ test: setup-test ## Prove everything, as root and as an ordinary user
 .PHONY: endure
 endure: ## Kill the engine 200 times under load, and have 500 containers in one lab
 	ISOLAB_KILLS=200 ISOLAB_MANY=500 cargo test -p isolab-engine --test docker_cli -- --nocapture killed:: many::
+
+.PHONY: vagrant-test
+vagrant-test: setup-box build images ## Have vagrant start the instructors' VM, and fetch a lesson from it, as root
+	@ISOLAB_BIN_DIR="$(PROGRAMS)" vagrant/test
 
 .PHONY: parity
 parity: setup-test build images ## Hold the engine against a real dockerd, as root
