@@ -34,7 +34,9 @@ impl BuildBox {
         let mut recipe = Command::new(programs::recipe(BOX_RECIPE)?);
         // The programs that go into the box are those that this one belongs to.
         let agent = programs::find("isolab-agent")?;
-        recipe.env("ISOLAB_BIN_DIR", agent.parent().unwrap_or(Path::new("/"))).env("ISOLAB_HOME", home.path());
+        recipe
+            .env("ISOLAB_BIN_DIR", agent.parent().unwrap_or(Path::new("/")))
+            .env("ISOLAB_HOME", home.path());
         recipe.args(self.fresh.then_some("--fresh"));
         if self.qemu {
             recipe.env("ISOLAB_BOX_QEMU", "1");
@@ -48,7 +50,9 @@ impl BuildBox {
         let path = match self.output {
             Some(output) => {
                 let copied = copy(&built, &output);
-                copied.with_context(|| format!("{} cannot be copied to {}", built.display(), output.display()))?;
+                copied.with_context(|| {
+                    format!("{} cannot be copied to {}", built.display(), output.display())
+                })?;
                 output
             }
             None => built,
@@ -62,7 +66,10 @@ impl BuildBox {
 fn path_in(printed: &[u8]) -> anyhow::Result<PathBuf> {
     let line = printed.trim_ascii();
     if line.is_empty() || line.contains(&b'\n') {
-        bail!("the recipe of the box did not say where the box is, but: {}", String::from_utf8_lossy(line).escape_debug());
+        bail!(
+            "the recipe of the box did not say where the box is, but: {}",
+            String::from_utf8_lossy(line).escape_debug()
+        );
     }
     Ok(PathBuf::from(OsStr::from_bytes(line)))
 }
@@ -88,7 +95,10 @@ mod tests {
 
     #[test]
     fn what_the_recipe_prints_is_one_path() {
-        assert_eq!(path_in(b"/var/lib/isolab/box/ab/isolab.box\n").unwrap(), Path::new("/var/lib/isolab/box/ab/isolab.box"));
+        assert_eq!(
+            path_in(b"/var/lib/isolab/box/ab/isolab.box\n").unwrap(),
+            Path::new("/var/lib/isolab/box/ab/isolab.box")
+        );
         assert!(path_in(b"\n").is_err());
         assert!(path_in(b"a\nb\n").is_err());
     }
