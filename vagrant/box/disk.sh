@@ -1,4 +1,4 @@
-# The VM's disk: one partition, behind which nothing is; GRUB's loader in the gap before it. And the box around it.
+# The VM's disk: one partition, behind which nothing is, and GRUB's loader in the gap before it.
 
 # How much the VM can hold. The file is sparse, and vagrant's copy of it too.
 readonly DISK_GIB=8
@@ -35,9 +35,9 @@ make_disk() {
   end=$((gib * 1024 * 1024 * 2))
   truncate --size $((end * 512)) "$file"
   # GRUB 2.06 cannot read metadata_csum_seed, which newer programs set by themselves.
+  # It also says, on standard error, that the file is no device.
   mke2fs -q -t ext4 -d "$tree" -L isolab -O ^metadata_csum_seed -E "offset=$((sector * 512)),root_owner=0:0" \
-    -b 4096 "$file" $(((end - sector) / 8)) >/dev/null 2>&1 || { mke2fs -t ext4 -d "$tree" -L isolab -O ^metadata_csum_seed \
-    -E "offset=$((sector * 512)),root_owner=0:0" -b 4096 "$file" $(((end - sector) / 8)) >&2; exit 1; }
+    -b 4096 "$file" $(((end - sector) / 8)) >"$tree.log" 2>&1 || { cat "$tree.log" >&2; exit 1; }
   # boot.img loads the sector behind it, and that one what core.img says of itself: both are as they come.
   dd if="$tree/boot/grub/boot.img" of="$file" bs=440 count=1 conv=notrunc status=none
   [ "$(stat -c %s "$tree/boot/grub/core.img")" -lt $(((sector - 1) * 512)) ] || { echo "core.img does not fit before the partition" >&2; exit 1; }
@@ -50,18 +50,4 @@ make_disk() {
   } | dd of="$file" bs=1 seek=446 conv=notrunc status=none
   printf '\x55\xaa' | dd of="$file" bs=1 seek=510 conv=notrunc status=none
   rm -rf "$tree"
-}
-
-# compress_disk RAW QCOW2
-compress_disk() {
-  qemu-img convert -c -m 2 -O qcow2 -o compression_type=zstd,cluster_size=131072 "$1" "$2"
-  rm "$1"
-}
-
-# write_box FOLDER FILE. Not compressed: the disk is.
-write_box() {
-  jq -n --argjson size "$DISK_GIB" --arg architecture "$architecture" \
-    '{provider: "libvirt", format: "qcow2", virtual_size: $size, architecture: $architecture}' >"$1/metadata.json"
-  cp "$here/Vagrantfile" "$1/Vagrantfile"
-  tar --create --file "$2" --directory "$1" --owner=0 --group=0 --numeric-owner metadata.json Vagrantfile box.img
 }

@@ -10,12 +10,12 @@ system_packages() {
 }
 
 # What is better taken from the backports of a release, if they can be had: the kernel of bookworm has no extended attributes
-# of users on tmpfs, without which a lab cannot replace a folder of an image.
+# of users on tmpfs, without which a lab cannot replace a folder of an image; and its QEMU cannot emulate the lab VM's kernel.
 newer_packages() {
   case $release in
     bookworm) sed 's/#.*//' "$here/packages/boot-$architecture" | xargs -n 1 | grep '^linux-image-' ;;
   esac
-  if [ "$with_qemu" = 1 ] && [ "$release" = bookworm ]; then echo qemu-system-x86; fi
+  if [ "$with_qemu" = 1 ] && [ "$release" = bookworm ]; then sed 's/#.*//' "$here/packages/qemu" | xargs -n 1; fi
 }
 
 # Sets system to the tar of it, which is there if a build got so far.
@@ -52,7 +52,7 @@ add_backports() {
     *.sources) awk -v RS= -v number="$number" 'NR == number' "$file" | sed -E "s/^Suites:.*/Suites: $suite/" ;;
     *) sed -nE "$number s/[[:space:]]${release}[[:space:]]/ $suite /p" "$file" ;;
   esac >"$added"
-  if private_apt update && in_archive "linux-image-cloud-$architecture/$suite"; then apt_sources+=("$added"); return 0; fi
+  if private_apt update && in_archive "$(head -n 1 <<<"$newer")/$suite"; then apt_sources+=("$added"); return 0; fi
   rm -f "$added"
   private_apt update
   return 1

@@ -24,6 +24,9 @@ pub(super) struct BuildBox {
     /// Build anew, with the packages that the distribution has today
     #[arg(long)]
     fresh: bool,
+    /// Which provider of vagrant it is for: libvirt, virtualbox or vmware_desktop [default: libvirt]
+    #[arg(long, value_name = "PROVIDER")]
+    format: Option<String>,
     /// With QEMU inside, for labs in virtual machines
     #[arg(long)]
     qemu: bool,
@@ -38,6 +41,9 @@ impl BuildBox {
             .env("ISOLAB_BIN_DIR", agent.parent().unwrap_or(Path::new("/")))
             .env("ISOLAB_HOME", home.path());
         recipe.args(self.fresh.then_some("--fresh"));
+        if let Some(format) = self.format {
+            recipe.env("ISOLAB_BOX_FORMAT", format);
+        }
         if self.qemu {
             recipe.env("ISOLAB_BOX_QEMU", "1");
         }
