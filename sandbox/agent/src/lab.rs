@@ -398,7 +398,7 @@ async fn open_container(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<
 async fn open_machine(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<Arc<Generation>, Refusal> {
     let here = || Refusal::new(Kind::Unavailable, "This is a virtual machine already.");
     let templates = world.templates().ok_or_else(here)?;
-    let template = templates.ready(&|what| tell(lab, what)).await?;
+    let template = templates.ready(&|what| tell_next(lab, what)).await?;
     done(lab);
     tell(lab, "Starting a virtual machine".into());
     Generation::in_machine(templates, &template, &lab.id, seq).await
@@ -424,6 +424,16 @@ fn tell(lab: &Lab, what: String) {
         Some(step) if step.took.is_none() => step.what = what,
         _ => status.steps.push(Step { what, began: Instant::now(), took: None }),
     });
+}
+
+/// The step under way is done, and another begins; told again, it goes on.
+fn tell_next(lab: &Lab, what: String) {
+    let goes_on =
+        |status: &Status| status.steps.last().is_some_and(|step| step.took.is_none() && step.what == what);
+    if !goes_on(&lab.status.borrow()) {
+        done(lab);
+        tell(lab, what);
+    }
 }
 
 /// The step under way, where there is one, is done.
