@@ -73,15 +73,21 @@ fetch() {
 }
 
 build_system() {
-  local mode=unshare files=$work/files
-  [ "$(id -u)" = 0 ] && mode=root
+  local mode=unshare files=$work/files alone=()
+  # Root's mmdebstrap mounts things, and would go on if this script were killed: in namespaces of its own all of it ends at once.
+  # An ordinary user's makes some itself.
+  if [ "$(id -u)" = 0 ]; then
+    mode=root
+    mkdir "$work/tmp"
+    alone=(env TMPDIR="$work/tmp" setpriv --pdeathsig KILL unshare --mount --propagation private --pid --fork --kill-child --mount-proc)
+  fi
   cp -r "$here/files" "$files"
   chmod -R u=rwX,go=rX "$files"
   chmod 440 "$files/etc/sudoers.d/vagrant"
   chmod 755 "$files/usr/bin/isolab"
   tar --create --file "$work/files.tar" --directory "$files" --owner=0 --group=0 --numeric-owner .
   # The settings of this machine's apt (a proxy, say) are needed to build and do not belong in the result.
-  LC_ALL=C mmdebstrap --quiet --mode=$mode --variant=essential --format=tar \
+  LC_ALL=C "${alone[@]}" mmdebstrap --quiet --mode=$mode --variant=essential --format=tar \
     --include="${packages[*]}" --aptopt="$apt_settings" --dpkgopt="$recipe/dpkg.cfg" \
     --skip=download/empty --skip=essential/unlink --skip=output/dev \
     --setup-hook='mkdir -p "$1/var/cache/apt/archives"' \
