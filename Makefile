@@ -26,8 +26,8 @@ run: setup-run build images ## Install what is missing, build, and serve on 127.
 vm: setup-vm build images ## Install QEMU if it is missing, and build what labs in virtual machines are made of
 	@"$(PROGRAMS)/isolab" vm build
 
-.PHONY: setup-run setup-vm setup-test setup-bench
-setup-run setup-vm setup-test setup-bench: setup-%:
+.PHONY: setup-run setup-vm setup-test setup-bench setup-box
+setup-run setup-vm setup-test setup-bench setup-box: setup-%:
 	@scripts/setup $*
 
 .PHONY: build
@@ -37,6 +37,10 @@ build: web ## Build the programs
 .PHONY: images
 images: ## Build what labs are made of, from this machine's distribution
 	@sandbox/images/build
+
+.PHONY: box
+box: setup-box build images ## Build the instructors' VM, a box that vagrant starts (vagrant/README.md)
+	@"$(PROGRAMS)/isolab" vm box
 
 .PHONY: web
 web: web/dist/app.js ## Bundle the pages' scripts and styles
@@ -59,6 +63,10 @@ test: setup-test ## Prove everything, as root and as an ordinary user
 endure: build ## Kill the engine 200 times under load, have 500 containers in one lab, restore 200 virtual machines
 	ISOLAB_KILLS=200 ISOLAB_MANY=500 cargo test --locked --workspace --test docker_cli -- --nocapture killed:: many::
 	ISOLAB_RESTORES=200 ISOLAB_BIN_DIR=$(PROGRAMS) cargo test --locked --workspace --test machines -- fresh::
+
+.PHONY: vagrant-test
+vagrant-test: setup-box build images ## Have vagrant start the instructors' VM, and fetch a lesson from it, as root
+	@ISOLAB_BIN_DIR="$(PROGRAMS)" vagrant/test
 
 .PHONY: parity
 parity: setup-test build images ## Hold the engine against a real dockerd, as root

@@ -5,6 +5,7 @@ mod lab;
 mod serve;
 mod stop;
 mod vm;
+mod vm_box;
 
 use crate::agent_client::AgentError;
 use crate::bench::{self, BenchCommand};

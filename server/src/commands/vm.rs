@@ -1,6 +1,7 @@
 //! `isolab vm`: what lab virtual machines are made of, and a machine of one's own in one's own terminal.
 
 use super::lab::OpenLab;
+use super::vm_box::BuildBox;
 use crate::home::Home;
 use crate::programs;
 use anyhow::Context;
@@ -17,6 +18,7 @@ pub(super) enum VmCommand {
     Build(Build),
     /// Boot a machine and open its shell in this terminal
     Boot(Boot),
+    Box(BuildBox),
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +45,7 @@ impl VmCommand {
     pub async fn run(self, home: &Home) -> anyhow::Result<ExitCode> {
         match self {
             Self::Build(build) => build.run(home),
+            Self::Box(build) => build.run(home).await,
             Self::Boot(Boot { command, json }) => OpenLab::in_machine(command, json).run(home).await,
         }
     }
