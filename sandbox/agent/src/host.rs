@@ -2,10 +2,10 @@
 
 use crate::child::Child;
 use crate::engine::Engine;
-use crate::guest;
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::terminal::{Shell, Size};
+use crate::whole;
 use isolab_runtime::{EnterPlan, Io, Plan, Running, Stdio, Zygote};
 use oci_spec::runtime::Spec;
 use std::io;
@@ -70,9 +70,9 @@ impl LabHost {
 
     /// The machine itself as a lab host; its engine does not serve yet.
     pub fn of_machine(zygote: &Zygote) -> Result<Self, Refusal> {
-        let spec = guest::spec::machine()
+        let spec = whole::spec::machine()
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
-        let (engine, ours) = guest::engine::start()?;
+        let (engine, ours) = whole::engine::start()?;
         let procfs = std::fs::File::open("/proc").map_err(|error| failed("a way to /proc", &error))?;
         Ok(Self {
             init: Arc::new(engine),

@@ -3,9 +3,7 @@
 //! The lab host here is the machine itself, with its real root: a learner can end the agent, and the machine with it. The VM is
 //! the wall; the host's agent takes what a guest says for the learner's word.
 
-pub mod engine;
 pub mod first;
 pub mod identity;
 pub mod port;
 pub mod service;
-pub mod spec;

@@ -28,9 +28,6 @@ const DISKS: &str = "/run/isolab";
 /// Where a lab host's engine finds its images.
 const IMAGES: &str = "/usr/lib/isolab/images";
 
-/// The name of the one lab of this agent: the host's agent has its own name for it.
-pub const LAB: &str = "machine";
-
 /// Serves until the channel fails. To be called before there are threads.
 pub fn run() -> Result<(), Refusal> {
     let failed = |what: &str| {
@@ -71,7 +68,7 @@ fn give(staged: &Staged) -> io::Result<()> {
 async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
     let world = World::of_machine(zygote, Store::at(DISKS), staged, CancellationToken::new());
     let labs = Arc::new(Labs::new(world));
-    let id: LabId = LAB.parse().map_err(io::Error::other)?;
+    let id: LabId = greeting::LAB.parse().map_err(io::Error::other)?;
     let lab = labs.open(LabSpec { id: Some(id), ..LabSpec::default() }).map_err(io::Error::other)?;
     let api = Api { labs, activity: Presence::default() };
     let mut port = Port::open(hardware::PORT)?;
