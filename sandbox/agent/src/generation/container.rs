@@ -10,7 +10,7 @@ use crate::spec;
 use crate::terminal::{Size, Terminal};
 use crate::world::{Ready, World};
 use isolab_protocol::LabId;
-use isolab_runtime::observe::{Maps, Reader};
+use isolab_runtime::observe::{Groups, Maps, Reader};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,9 @@ use tokio_util::task::TaskTracker;
 
 /// The most terminals of a lab: a host shell, a few containers, and room to spare; each costs up to a MiB of history.
 pub const TERMINALS_MAX: usize = 8;
+
+/// Where a machine has its control groups.
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
 /// The longest name of a terminal, in bytes.
 const NAME_BYTES_MAX: usize = 20;
@@ -111,7 +114,11 @@ impl Container {
 fn reader(host: &LabHost, is_machine: bool) -> io::Result<Reader> {
     let (procfs, maps) = (host.procfs().try_clone()?, Maps::of_self()?);
     let reader = match is_machine {
-        true => Reader::of_machine(procfs, maps, host.init().pid()),
+        // Opened before the learner is there, who may mount something else at this place.
+        true => {
+            let groups = std::fs::File::open(CONTROL_GROUPS).ok().and_then(|root| Groups::new(root.into()));
+            Reader::of_machine(procfs, maps, host.init().pid(), groups)
+        }
         false => Reader::new(procfs, maps),
     };
     reader.map_err(io::Error::other)

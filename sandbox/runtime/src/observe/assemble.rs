@@ -52,6 +52,7 @@ impl Reading {
             processes: self.host,
             uid_map: self.uid_map,
             gid_map: self.gid_map,
+            limit_events: self.limit_events,
         };
         let containers =
             self.containers.into_iter().map(|container| container.assemble(surroundings)).collect();
@@ -89,6 +90,7 @@ impl Inhabited {
             uid_map: self.uid_map,
             gid_map: self.gid_map,
             mounts: self.mounts,
+            limits: self.limits,
         }
     }
 }

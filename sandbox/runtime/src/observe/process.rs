@@ -13,6 +13,9 @@ const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// It must not be cut: the capability sets come after the groups, and a learner could push them out of sight.
 const STATUS_BYTES_MAX: usize = 1024 * 1024;
 
+/// A name for each hierarchy, of which there are at most 16, and each at most 4096 bytes. The unified one comes last.
+const CGROUP_BYTES_MAX: usize = 17 * 4096;
+
 /// For the files of one short line.
 const LINE_BYTES_MAX: usize = 4096;
 
@@ -59,7 +62,7 @@ pub fn read(
         seccomp: status.seccomp,
         lsm_label: text::label(&line("attr/current", LINE_BYTES_MAX)),
         namespaces: namespaces(&dir),
-        cgroup: text::cgroup(&line("cgroup", LINE_BYTES_MAX)),
+        cgroup: text::cgroup(&line("cgroup", CGROUP_BYTES_MAX)),
     })
 }
 

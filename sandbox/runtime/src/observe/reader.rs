@@ -2,11 +2,12 @@
 
 use super::executable::{Digests, Trusted};
 use super::ids::{IdTranslation, Maps, compose};
+use super::limits::Groups;
 use super::process::{self, Translations};
 use super::procfs::Procfs;
 use super::text;
 use crate::Error;
-use isolab_protocol::observation::{IdMapping, Mount, PROCESSES_MAX, Process};
+use isolab_protocol::observation::{IdMapping, LimitEvents, Limits, Mount, PROCESSES_MAX, Process};
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, HashSet};
 
@@ -18,6 +19,10 @@ const MOUNTINFO_BYTES_MAX: usize = 256 * 1024;
 
 /// An id map has at most 340 lines of 33 bytes.
 const MAP_BYTES_MAX: usize = 16 * 1024;
+
+/// How many containers are asked for their limits, in ten files each. A learner has a few; whoever has this many is told that not all
+/// was looked at.
+const LIMITED_MAX: usize = 64;
 
 /// The lab host's first process, in its own pid namespace.
 const INIT: u32 = 1;
@@ -35,6 +40,8 @@ pub struct Reader {
     engine: u32,
     /// Whether the procfs shows the kernel's own threads, which are nobody's processes.
     has_kernel_threads: bool,
+    /// The lab host's control groups, where it has some of version 2.
+    groups: Option<Groups>,
 }
 
 /// A container that has processes: what the kernel says of it.
@@ -48,6 +55,8 @@ pub struct Inhabited {
     pub gid_map: Vec<IdMapping>,
     /// What is mounted in it.
     pub mounts: Vec<Mount>,
+    /// What its control group allows.
+    pub limits: Option<Limits>,
 }
 
 /// A lab at one moment: what the kernel says of it.
@@ -61,7 +70,9 @@ pub struct Reading {
     pub gid_map: Vec<IdMapping>,
     /// The containers, oldest first.
     pub containers: Vec<Inhabited>,
-    /// Whether there were more processes than [`PROCESSES_MAX`].
+    /// How often limits were reached in all of them, and in those that are gone.
+    pub limit_events: Option<LimitEvents>,
+    /// Whether there were more processes than [`PROCESSES_MAX`], or more containers with limits than are looked at.
     pub truncated: bool,
 }
 
@@ -70,12 +81,17 @@ impl Reader {
     /// ([`Maps::of_self`]). An error says that the descriptor is no procfs.
     pub fn new(procfs: OwnedFd, machine: Maps) -> Result<Self, Error> {
         let (procfs, digests) = (Procfs::new(procfs)?, Digests::default());
-        Ok(Self { procfs, machine, digests, engine: INIT, has_kernel_threads: false })
+        Ok(Self { procfs, machine, digests, engine: INIT, has_kernel_threads: false, groups: None })
     }
 
-    /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers.
-    pub fn of_machine(procfs: OwnedFd, machine: Maps, engine: u32) -> Result<Self, Error> {
-        Ok(Self { engine, has_kernel_threads: true, ..Self::new(procfs, machine)? })
+    /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers, and puts them into `groups`.
+    pub fn of_machine(
+        procfs: OwnedFd,
+        machine: Maps,
+        engine: u32,
+        groups: Option<Groups>,
+    ) -> Result<Self, Error> {
+        Ok(Self { engine, has_kernel_threads: true, groups, ..Self::new(procfs, machine)? })
     }
 
     /// The procfs, for instance to open a namespace in it.
@@ -99,14 +115,26 @@ impl Reader {
         }
         let being_set_up = self.being_set_up(&processes);
         let (host, groups) = group(processes, &being_set_up)?;
-        let containers = groups.into_iter().map(|processes| self.inhabited(processes, &ids)).collect();
+        let mut containers: Vec<Inhabited> =
+            groups.into_iter().map(|processes| self.inhabited(processes, &ids)).collect();
+        let truncated = truncated | self.limit(&mut containers);
         Some(Reading {
             host,
             uid_map: compose(&maps.uid, &self.machine.uid),
             gid_map: compose(&maps.gid, &self.machine.gid),
             containers,
+            limit_events: self.groups.as_ref().and_then(Groups::of_containers),
             truncated,
         })
+    }
+
+    /// Reads the containers' limits. Whether some were left out.
+    fn limit(&self, containers: &mut [Inhabited]) -> bool {
+        let Some(groups) = &self.groups else { return false };
+        for container in containers.iter_mut().take(LIMITED_MAX) {
+            container.limits = groups.limits(&container.processes[0].cgroup);
+        }
+        containers.len() > LIMITED_MAX
     }
 
     /// Processes in another mount namespace that still execute the engine's own file: the engine's children on their way
@@ -134,7 +162,8 @@ impl Reader {
         let mountinfo =
             self.procfs.process(init).and_then(|dir| dir.read("mountinfo", MOUNTINFO_BYTES_MAX, &mut buffer));
         let mounts = if mountinfo.is_ok() { text::mounts(&buffer, MOUNTS_MAX) } else { vec![] };
-        Inhabited { processes, uid_map: ids.uid.map(&maps.uid), gid_map: ids.gid.map(&maps.gid), mounts }
+        let (uid_map, gid_map) = (ids.uid.map(&maps.uid), ids.gid.map(&maps.gid));
+        Inhabited { processes, uid_map, gid_map, mounts, limits: None }
     }
 
     /// The maps of a process's user namespace, as the reader sees them.

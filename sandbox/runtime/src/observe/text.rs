@@ -93,10 +93,12 @@ pub fn id_map(bytes: &[u8]) -> Vec<IdMapping> {
     text.lines().filter_map(line).collect()
 }
 
-/// The unified hierarchy's line of `/proc/PID/cgroup`; empty where there is none.
+/// The unified hierarchy's line of `/proc/PID/cgroup`; empty where there is none, or only a part of it: the beginning of a name is the
+/// name of another group.
 pub fn cgroup(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
+    let name = |line: &str| Some(line.strip_prefix("0::")?.strip_suffix('\n')?.to_owned());
+    text.split_inclusive('\n').find_map(name).unwrap_or_default()
 }
 
 /// The label of `/proc/PID/attr/current`.
@@ -226,6 +228,7 @@ mod tests {
     fn small_texts() {
         assert_eq!(cgroup(b"12:cpu:/x\n0::/lab/a\n"), "/lab/a");
         assert_eq!(cgroup(b"12:cpu:/x\n"), "");
+        assert_eq!(cgroup(b"0::/lab/a"), "", "it was cut");
         assert_eq!(label(b"docker-default (enforce)\n"), Some("docker-default (enforce)".into()));
         assert_eq!(label(b""), None);
         assert_eq!(id_map(b"  0 100000 65536\n 65536 1 1\n").len(), 2);
