@@ -62,6 +62,8 @@ pub struct Host {
     pub uid_map: Vec<IdMapping>,
     /// Its gid map, the same.
     pub gid_map: Vec<IdMapping>,
+    /// The device that its root is on, as `major:minor`; empty where the kernel does not tell.
+    pub root_device: String,
     /// How often limits were reached in all of its containers' control groups, those that are gone included. Absent where it has
     /// none of version 2, and where there never was a container.
     pub limit_events: Option<LimitEvents>,
@@ -275,6 +277,8 @@ pub struct Mount {
     pub target: String,
     /// The file system's type.
     pub fstype: String,
+    /// The device that it is on, as `major:minor`; with a major of 0 where that is no device.
+    pub device: String,
     /// The part of the file system that is mounted; `/` for all of it.
     pub root: String,
     /// Mount options: `ro`, `nosuid`, …

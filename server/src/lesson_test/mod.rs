@@ -68,10 +68,11 @@ fn list(course: &Course, options: &Options) -> anyhow::Result<ExitCode> {
     let width = lessons.iter().map(|lesson| lesson.slug.len()).max().unwrap_or(0);
     for lesson in lessons {
         println!(
-            "{:width$}  {:9}  {:2} min  {}",
+            "{:width$}  {:9}  {:2} min  {}{}",
             lesson.slug,
             lesson.level.as_str(),
             lesson.minutes,
+            if lesson.draft { "draft: " } else { "" },
             lesson.title
         );
     }
@@ -84,7 +85,7 @@ fn described(lesson: &Lesson) -> serde_json::Value {
     json!({
         "slug": lesson.slug, "part": lesson.part, "title": lesson.title, "level": lesson.level,
         "minutes": lesson.minutes, "summary": lesson.summary, "needs": lesson.needs, "images": lesson.images,
-        "covers": lesson.covers, "exercises": exercises, "checks": checks,
+        "covers": lesson.covers, "draft": lesson.draft, "exercises": exercises, "checks": checks,
     })
 }
 

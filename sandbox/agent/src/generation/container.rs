@@ -1,6 +1,7 @@
 //! The lab host that this agent has itself, with its terminals and its observer: a container of our own runtime, or, in a VM, the
 //! machine.
 
+use crate::guest;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
 use crate::observation::Observer;
@@ -19,9 +20,6 @@ use tokio_util::task::TaskTracker;
 
 /// The most terminals of a lab: a host shell, a few containers, and room to spare; each costs up to a MiB of history.
 pub const TERMINALS_MAX: usize = 8;
-
-/// Where a machine has its control groups.
-const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
 /// The longest name of a terminal, in bytes.
 const NAME_BYTES_MAX: usize = 20;
@@ -114,9 +112,8 @@ impl Container {
 fn reader(host: &LabHost, is_machine: bool) -> io::Result<Reader> {
     let (procfs, maps) = (host.procfs().try_clone()?, Maps::of_self()?);
     let reader = match is_machine {
-        // Opened before the learner is there, who may mount something else at this place.
         true => {
-            let groups = std::fs::File::open(CONTROL_GROUPS).ok().and_then(|root| Groups::new(root.into()));
+            let groups = guest::kernel::control_groups().ok().and_then(Groups::new);
             Reader::of_machine(procfs, maps, host.init().pid(), groups)
         }
         false => Reader::new(procfs, maps),

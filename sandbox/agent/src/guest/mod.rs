@@ -6,6 +6,7 @@
 pub mod engine;
 pub mod first;
 pub mod identity;
+pub mod kernel;
 pub mod port;
 pub mod service;
 pub mod spec;

