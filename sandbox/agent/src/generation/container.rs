@@ -3,7 +3,7 @@
 use crate::guest;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
-use crate::observation::Observer;
+use crate::observation::{Means, Observer};
 use crate::owners::Owner;
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
@@ -52,8 +52,13 @@ impl Container {
         let wanted = wanted
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
         let host = Arc::new(LabHost::start(world.zygote(), wanted).await?);
-        let (pristine, metrics) = (Arc::clone(&images.pristine), Arc::clone(world.metrics()));
-        let observer = Observer::new(lab.clone(), Arc::clone(&host), pristine, Arc::clone(&metrics), seq)?;
+        let metrics = Arc::clone(world.metrics());
+        let means = Means {
+            pristine: Arc::clone(&images.pristine),
+            metrics: Arc::clone(&metrics),
+            refusals: Arc::clone(world.refusals()),
+        };
+        let observer = Observer::new(lab.clone(), Arc::clone(&host), means, seq)?;
         Ok(Self { host, observer, terminals: Mutex::default(), metrics, ends, tasks, _owner: owner })
     }
 
