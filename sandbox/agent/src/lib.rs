@@ -29,4 +29,5 @@ pub mod stage;
 pub mod store;
 pub mod terminal;
 pub mod vm;
+pub mod walls;
 pub mod world;

@@ -5,6 +5,7 @@
 //! learner's own engine supplies, and are to be treated as the learner's words.
 
 use crate::lab::LabId;
+use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
 /// The state of one lab at one moment.
@@ -26,6 +27,14 @@ pub struct Observation {
     pub containers: Vec<Container>,
     /// Whether a limit cut the picture short (see [`PROCESSES_MAX`]).
     pub truncated: bool,
+    /// What the kernel refused to containers' processes of late, the newest last (see [`crate::refusal::REFUSALS_MAX`]). Empty
+    /// in the sandbox tier, where the kernel is everybody's and nobody may trace it.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
+    /// How many events of the kernel's were lost to a limit or were not understood, so that a refusal may be missing; rounded as
+    /// [`Refusal::count`] is.
+    #[serde(default)]
+    pub refusals_lost: u64,
 }
 
 /// The most processes that an observation holds: beyond it `truncated` is set. A learner's lab has a dozen;

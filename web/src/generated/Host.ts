@@ -34,6 +34,10 @@ uid_map: Array<IdMapping>,
  */
 gid_map: Array<IdMapping>, 
 /**
+ * The device that its root is on, as `major:minor`; empty where the kernel does not tell.
+ */
+root_device: string, 
+/**
  * How often limits were reached in all of its containers' control groups, those that are gone included. Absent where it has
  * none of version 2, and where there never was a container.
  */

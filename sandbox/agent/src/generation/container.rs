@@ -4,7 +4,7 @@
 use crate::guest;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
-use crate::observation::Observer;
+use crate::observation::{Means, Observer};
 use crate::owners::Owner;
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
@@ -60,9 +60,13 @@ impl Container {
         let host = Arc::new(host);
         let reader = reader(&host, world.is_machine())
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {error}.")))?;
-        let (pristine, metrics) = (Arc::clone(&images.pristine), Arc::clone(world.metrics()));
-        let observer =
-            Observer::new(lab.clone(), Arc::clone(&host), reader, pristine, Arc::clone(&metrics), seq);
+        let metrics = Arc::clone(world.metrics());
+        let means = Means {
+            pristine: Arc::clone(&images.pristine),
+            metrics: Arc::clone(&metrics),
+            refusals: Arc::clone(world.refusals()),
+        };
+        let observer = Observer::new(lab.clone(), Arc::clone(&host), reader, means, seq);
         Ok(Self { host, observer, terminals: Mutex::default(), metrics, ends, tasks, _owner: owner })
     }
 

@@ -12,14 +12,18 @@ use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::stage::{self, Staged};
 use crate::store::Store;
+use crate::walls::{Ledger, watch};
 use crate::world::World;
 use isolab_protocol::{LabId, LabSpec};
 use isolab_runtime::Zygote;
 use isolab_vm::{Callers, Stream, greeting, hardware};
 use rustix::mount::mount_bind;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Where the machine's first steps (`vagrant/image`) have mounted the disks.
@@ -30,6 +34,9 @@ const IMAGES: &str = "/usr/lib/isolab/images";
 
 /// The name of the one lab of this agent: the host's agent has its own name for it.
 pub const LAB: &str = "machine";
+
+/// How long the first caller waits until refusals are watched: less than its first command may take.
+const WATCHED_WITHIN: Duration = Duration::from_secs(45);
 
 /// Serves until the channel fails. To be called before there are threads.
 pub fn run() -> Result<(), Refusal> {
@@ -70,16 +77,24 @@ fn give(staged: &Staged) -> io::Result<()> {
 
 async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
     let world = World::of_machine(zygote, Store::at(DISKS), staged, CancellationToken::new());
+    let refusals = Arc::clone(world.refusals());
     let labs = Arc::new(Labs::new(world));
     let id: LabId = LAB.parse().map_err(io::Error::other)?;
     let lab = labs.open(LabSpec { id: Some(id), ..LabSpec::default() }).map_err(io::Error::other)?;
     let api = Api { labs, activity: Presence::default() };
     let mut port = Port::open(hardware::PORT)?;
+    let mut watched = false;
     loop {
         let greeting = greeting::await_greeting(&mut port).await?;
         identity::take_on(&greeting, Path::new("/"))?;
         ready(&lab).await?;
+        // What was refused while a template was made is nobody's.
+        refusals.forget();
         greeting::welcome(&mut port, &greeting).await?;
+        if !watched {
+            watch_refusals(&lab, &refusals).await;
+            watched = true;
+        }
         let callers = Incoming { callers: Callers::over(port.clone()), over: CancellationToken::new() };
         let over = callers.over();
         // Connections that were open when the host hung up end by themselves: their streams are gone.
@@ -92,6 +107,23 @@ async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
 
 async fn ready(lab: &Lab) -> io::Result<()> {
     lab.ready().await.map(drop).map_err(io::Error::other)
+}
+
+/// Has the kernel tell what it refuses. Once, before a template is saved and before anybody is served, so that no machine that
+/// comes of it has to: the kernel takes a fifth of a second for each probe where it is emulated.
+async fn watch_refusals(lab: &Lab, refusals: &Arc<Ledger>) {
+    let Some(generation) = lab.running() else { return };
+    let machine = std::fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
+    match (generation.look().await, machine) {
+        (Ok(seen), Ok(machine)) => {
+            let hosts = vec![machine, seen.host.namespaces.mnt.inode];
+            let set_up = watch::start(hosts, Arc::clone(refusals));
+            if timeout(WATCHED_WITHIN, set_up).await.is_err() {
+                tracing::warn!("setting up the watch for refusals takes too long; it goes on meanwhile");
+            }
+        }
+        (seen, machine) => tracing::warn!(?seen, ?machine, "refusals are not watched"),
+    }
 }
 
 /// The host's calls, as axum takes connections.
