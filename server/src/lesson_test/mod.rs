@@ -34,7 +34,7 @@ pub enum LessonCommand {
     /// Find the mistakes in lessons that can be found without a lab
     Lint(Options),
     /// Prove lessons in fresh labs: every check is open before, after every mistake and every cheat, and passes after the solution
-    Test(Options),
+    Test(TestOptions),
 }
 
 /// What the three commands have in common.
@@ -46,6 +46,16 @@ pub struct Options {
     /// The lessons: `namespaces/02-pid-namespace`, or a part of that; all where none is named
     #[arg(value_name = "SLUG")]
     pub slugs: Vec<String>,
+}
+
+/// What `isolab lesson test` has beside that.
+#[derive(Debug, Args)]
+pub struct TestOptions {
+    #[command(flatten)]
+    options: Options,
+    /// Only the cases whose name holds this, such as `solution`, `cheats/` or `page`, while a lesson is being written
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
 }
 
 /// Runs the command. Errors: the lessons cannot be read, or no lab can be had at all.
@@ -103,18 +113,20 @@ fn lint(course: &Course, options: &Options) -> ExitCode {
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn test(course: &Course, options: &Options, home: &Home) -> anyhow::Result<ExitCode> {
+async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Result<ExitCode> {
     // A lesson with mistakes is not among the lessons; to leave it out in silence would be to pass it.
     if !course.findings.is_empty() {
         course.findings.iter().for_each(|finding| eprintln!("{finding}"));
         bail!("{} mistakes in the lessons; nothing is tested before they are mended", course.findings.len());
     }
-    let lessons = chosen(course, options)?;
+    let lessons = chosen(course, &test.options)?;
+    let mut cases: Vec<Case<'_>> = lessons.iter().flat_map(|lesson| Case::all(lesson)).collect();
+    cases.retain(|case| test.only.as_ref().is_none_or(|only| case.name().contains(only)));
     let mut asked_to_end = Ending::new()?;
     let agent = AgentProcess::private(home).await?;
-    let mut report = Report::new(options.json);
+    let mut report = Report::new(test.options.json);
     let proven = tokio::select! {
-        proven = prove(&lessons, agent.client(), &mut report) => proven,
+        proven = prove(cases, agent.client(), &mut report) => proven,
         () = asked_to_end.wait() => Err(anyhow!("ended before all was tested")),
     };
     // However it came out: the agent and its labs end before this program does, and leave nothing behind.
@@ -122,9 +134,8 @@ async fn test(course: &Course, options: &Options, home: &Home) -> anyhow::Result
     proven.map(|()| report.finish())
 }
 
-async fn prove(lessons: &[&Lesson], agent: &AgentClient, report: &mut Report) -> anyhow::Result<()> {
+async fn prove(cases: Vec<Case<'_>>, agent: &AgentClient, report: &mut Report) -> anyhow::Result<()> {
     let machine = agent.capabilities().await?;
-    let cases: Vec<Case<'_>> = lessons.iter().flat_map(|lesson| Case::all(lesson)).collect();
     let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(LABS_AT_A_TIME);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome);
