@@ -22,7 +22,7 @@ use std::io;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How many labs are tested in at a time. Most of a case is waiting for a state to stay as it is, and
+/// How many labs are tested in at a time where nobody says otherwise. Most of a case is waiting for a state to stay as it is, and
 /// a lab takes a few MiB; more would make the waits of each other longer on a machine with two cores.
 const LABS_AT_A_TIME: usize = 3;
 
@@ -56,6 +56,9 @@ pub struct TestOptions {
     /// Only the cases whose name holds this, such as `solution`, `cheats/` or `page`, while a lesson is being written
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// How many labs to test in at a time; fewer where machines are emulated and the processors are busy
+    #[arg(long, value_name = "COUNT", default_value_t = LABS_AT_A_TIME)]
+    labs: usize,
 }
 
 /// Runs the command. Errors: the lessons cannot be read, or no lab can be had at all.
@@ -126,7 +129,7 @@ async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Resul
     let agent = AgentProcess::private(home).await?;
     let mut report = Report::new(test.options.json);
     let proven = tokio::select! {
-        proven = prove(cases, agent.client(), &mut report) => proven,
+        proven = prove(cases, test.labs.max(1), agent.client(), &mut report) => proven,
         () = asked_to_end.wait() => Err(anyhow!("ended before all was tested")),
     };
     // However it came out: the agent and its labs end before this program does, and leave nothing behind.
@@ -134,9 +137,14 @@ async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Resul
     proven.map(|()| report.finish())
 }
 
-async fn prove(cases: Vec<Case<'_>>, agent: &AgentClient, report: &mut Report) -> anyhow::Result<()> {
+async fn prove(
+    cases: Vec<Case<'_>>,
+    labs: usize,
+    agent: &AgentClient,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let machine = agent.capabilities().await?;
-    let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(LABS_AT_A_TIME);
+    let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(labs);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome);
     }
