@@ -1,6 +1,7 @@
 //! One lab host that runs: its first process, its procfs, its engine. Dropping it ends everything in it.
 
 use crate::child::Child;
+use crate::detached;
 use crate::engine::{BEGUN_WITHIN, Engine};
 use crate::guest;
 use crate::refusal::{Kind, Refusal};
@@ -70,7 +71,7 @@ impl LabHost {
         let spec = guest::spec::machine()
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
         let (engine, ours) = guest::engine::start()?;
-        let procfs = guest::kernel::processes().map_err(|e| failed("a procfs of its own", &e.into()))?;
+        let procfs = detached::processes().map_err(|e| failed("a procfs of its own", &e.into()))?;
         Ok(Self {
             init: Arc::new(engine),
             procfs,

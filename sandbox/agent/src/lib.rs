@@ -5,6 +5,7 @@
 pub mod api;
 pub mod child;
 pub mod confinement;
+pub mod detached;
 pub mod doctor;
 pub mod engine;
 pub mod exec;

@@ -1,7 +1,7 @@
 //! The lab host that this agent has itself, with its terminals and its observer: a container of our own runtime, or, in a VM, the
 //! machine.
 
-use crate::guest;
+use crate::detached;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
 use crate::observation::{Means, Observer};
@@ -117,7 +117,7 @@ fn reader(host: &LabHost, is_machine: bool) -> io::Result<Reader> {
     let (procfs, maps) = (host.procfs().try_clone()?, Maps::of_self()?);
     let reader = match is_machine {
         true => {
-            let groups = guest::kernel::control_groups().ok().and_then(Groups::new);
+            let groups = detached::control_groups().ok().and_then(Groups::new);
             Reader::of_machine(procfs, maps, host.init().pid(), groups)
         }
         false => Reader::new(procfs, maps),

@@ -6,7 +6,6 @@
 pub mod engine;
 pub mod first;
 pub mod identity;
-pub mod kernel;
 pub mod port;
 pub mod service;
 pub mod spec;
