@@ -92,7 +92,7 @@ async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
         refusals.forget();
         greeting::welcome(&mut port, &greeting).await?;
         if !watched {
-            watch_refusals(&lab, &refusals).await;
+            watch_refusals(&refusals).await;
             watched = true;
         }
         let callers = Incoming { callers: Callers::over(port.clone()), over: CancellationToken::new() };
@@ -111,18 +111,17 @@ async fn ready(lab: &Lab) -> io::Result<()> {
 
 /// Has the kernel tell what it refuses. Once, before a template is saved and before anybody is served, so that no machine that
 /// comes of it has to: the kernel takes a fifth of a second for each probe where it is emulated.
-async fn watch_refusals(lab: &Lab, refusals: &Arc<Ledger>) {
-    let Some(generation) = lab.running() else { return };
-    let machine = std::fs::metadata("/proc/self/ns/mnt").map(|namespace| namespace.ino());
-    match (generation.look().await, machine) {
-        (Ok(seen), Ok(machine)) => {
-            let hosts = vec![machine, seen.host.namespaces.mnt.inode];
-            let set_up = watch::start(hosts, Arc::clone(refusals));
+async fn watch_refusals(refusals: &Arc<Ledger>) {
+    // Asked of the kernel directly: a first look at the lab digests programs, and where the machine is emulated it may take too long.
+    let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/mnt")).map(|it| it.ino());
+    match (namespace("self"), namespace("1")) {
+        (Ok(own), Ok(first)) => {
+            let set_up = watch::start(vec![own, first], Arc::clone(refusals));
             if timeout(WATCHED_WITHIN, set_up).await.is_err() {
                 tracing::warn!("setting up the watch for refusals takes too long; it goes on meanwhile");
             }
         }
-        (seen, machine) => tracing::warn!(?seen, ?machine, "refusals are not watched"),
+        (own, first) => tracing::warn!(?own, ?first, "refusals are not watched"),
     }
 }
 
