@@ -121,7 +121,8 @@ fn start_in(tracing: &Path) -> io::Result<Tracing> {
     }
     write(&instance.join("buffer_size_kb"), RING_KIB)?;
     // Names of processes are a container's to choose, and do not belong into lines that are to be read.
-    write(&instance.join("options/record-cmd"), "0")?;
+    // An option of all tracing, which an instance does not have.
+    write(&tracing.join("options/record-cmd"), "0")?;
     let mut left_out = Vec::new();
     for probe in probes() {
         if let Err(error) = put(tracing, &instance, &probe) {
