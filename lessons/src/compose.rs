@@ -44,6 +44,7 @@ pub(crate) fn lesson(tree: &Tree, slug: &str, findings: &mut Vec<Finding>) -> Op
         needs: front.needs,
         images: front.images,
         covers: front.covers,
+        draft: front.draft,
         setup: tree.get(&format!("{folder}setup.sh")).map(str::to_owned),
         blocks,
         checks,

@@ -231,6 +231,7 @@ See [above](#s-look).
         let course = course(LESSON);
         assert_eq!(texts(&course), "");
         let lesson = course.lesson("p/01-l").unwrap();
+        assert!(!lesson.draft);
         let kinds: Vec<&str> = lesson
             .blocks
             .iter()
@@ -255,6 +256,13 @@ See [above](#s-look).
         assert_eq!(solution, "<pre><code>docker run &lt;x&gt;</code></pre>");
         assert_eq!(lesson.terminals(), ["host"]);
         assert_eq!(lesson.judge(&crate::vocabulary::sample())[0].state, VerdictState::Passed);
+    }
+
+    #[test]
+    fn a_draft_says_so_and_is_checked_like_any_other() {
+        let draft = |lesson: &str| course(&lesson.replace("summary: S.\n", "summary: S.\ndraft: true\n"));
+        assert!(draft(LESSON).lesson("p/01-l").unwrap().draft);
+        assert!(!draft(&LESSON.replace("```run\n", "```rum\n")).findings.is_empty());
     }
 
     #[test]

@@ -54,6 +54,10 @@ impl Facts {
                 "host" => Box::new(Record::of(&observation.host)),
                 "containers" => list(records.clone()),
                 "truncated" => Box::new(CelBool::from(observation.truncated)),
+                "refusals" => list(observation.refusals.iter().map(Record::of).collect()),
+                "refusals_lost" => {
+                    Box::new(CelInt::from(observation.refusals_lost.min(i64::MAX as u64) as i64))
+                }
                 "processes" => list(processes.values().map(Record::of).collect()),
                 other => unreachable!("no variable is called {other}"),
             };

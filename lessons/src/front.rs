@@ -44,6 +44,9 @@ pub(crate) struct Front {
     /// The rows of the curriculum that it teaches.
     #[serde(default)]
     pub covers: Vec<String>,
+    /// Whether it is still being written.
+    #[serde(default)]
+    pub draft: bool,
 }
 
 /// A lesson that takes longer than this is two lessons.

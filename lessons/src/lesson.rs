@@ -35,6 +35,8 @@ pub struct Lesson {
     pub images: Vec<String>,
     /// The rows of the curriculum that it teaches.
     pub covers: Vec<String>,
+    /// Whether it is still being written: it is listed as a draft and can be opened, but nobody is led to it.
+    pub draft: bool,
     /// The `bash` script that prepares a lab for it.
     pub setup: Option<String>,
     /// Its text, in order.

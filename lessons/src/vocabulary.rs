@@ -14,7 +14,8 @@ pub(crate) const NEEDS: [&str; 6] =
 pub(crate) const IMAGES: [&str; 4] = ["ubuntu", "debian", "alpine", "busybox"];
 
 /// The variables of a check: the parts of an observation, and all its processes in one list.
-pub(crate) const VARIABLES: [&str; 5] = ["kernel", "host", "containers", "truncated", "processes"];
+pub(crate) const VARIABLES: [&str; 7] =
+    ["kernel", "host", "containers", "truncated", "refusals", "refusals_lost", "processes"];
 
 /// The functions of a check that CEL itself brings along.
 pub(crate) const CEL_FUNCTIONS: [&str; 10] =

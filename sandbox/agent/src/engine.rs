@@ -22,6 +22,10 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// An engine that takes longer than this for one answer is given up for good: answers could no longer be told apart.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long an engine may take until it answers for the first time. In an emulated machine on a busy one, a program takes half a minute
+/// to begin.
+pub const BEGUN_WITHIN: Duration = Duration::from_secs(50);
+
 /// The most containers whose names are asked for.
 const CONTAINERS_MAX: usize = 64;
 
@@ -84,7 +88,8 @@ async fn serve(stream: UnixStream, mut asked: mpsc::Receiver<Ask>) {
     let connection = tokio::spawn(connection);
     let mut known = HashMap::new();
     while let Some(ask) = asked.recv().await {
-        let answered = timeout(ANSWERED_WITHIN, async {
+        let within = if matches!(ask, Ask::Ping(_)) { BEGUN_WITHIN } else { ANSWERED_WITHIN };
+        let answered = timeout(within, async {
             match ask {
                 Ask::Ping(tell) => {
                     let answer = get(&mut sender, "/_ping").await;

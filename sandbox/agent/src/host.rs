@@ -1,7 +1,8 @@
 //! One lab host that runs: its first process, its procfs, its engine. Dropping it ends everything in it.
 
 use crate::child::Child;
-use crate::engine::Engine;
+use crate::detached;
+use crate::engine::{BEGUN_WITHIN, Engine};
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::terminal::{Shell, Size};
@@ -18,9 +19,6 @@ use tokio::time::timeout;
 
 /// How long the runtime may take to make a lab host or to enter one: a hundred times what it needs when idle.
 const MADE_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long the engine may take until it serves.
-const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the kernel may take to end a lab's processes before the agent stops waiting for it.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -73,10 +71,10 @@ impl LabHost {
         let spec = whole::spec::machine()
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
         let (engine, ours) = whole::engine::start()?;
-        let procfs = std::fs::File::open("/proc").map_err(|error| failed("a way to /proc", &error))?;
+        let procfs = detached::processes().map_err(|e| failed("a procfs of its own", &e.into()))?;
         Ok(Self {
             init: Arc::new(engine),
-            procfs: procfs.into(),
+            procfs,
             engine: Engine::converse(ours),
             zygote: zygote.clone(),
             spec: Arc::new(spec),
@@ -91,7 +89,7 @@ impl LabHost {
             Refusal::new(Kind::Failed, message)
         };
         tokio::select! {
-            served = timeout(READY_WITHIN, self.engine.ready()) => match served {
+            served = timeout(BEGUN_WITHIN, self.engine.ready()) => match served {
                 Ok(true) => Ok(()),
                 // A closed socket and the end of the process are one event; the status says more.
                 Ok(false) => match timeout(Duration::from_secs(1), self.init.exited()).await {
@@ -99,7 +97,7 @@ impl LabHost {
                     Err(_) => Err(Refusal::new(Kind::Failed, "The lab host's engine hung up before it was ready.")),
                 },
                 Err(_) => {
-                    let message = format!("The lab host's engine did not answer within {} s.", READY_WITHIN.as_secs());
+                    let message = format!("The lab host's engine did not answer within {} s.", BEGUN_WITHIN.as_secs());
                     Err(Refusal::new(Kind::TimedOut, message))
                 }
             },

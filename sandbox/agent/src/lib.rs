@@ -5,6 +5,7 @@
 pub mod api;
 pub mod child;
 pub mod confinement;
+pub mod detached;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
@@ -29,5 +30,6 @@ pub mod stage;
 pub mod store;
 pub mod terminal;
 pub mod vm;
+pub mod walls;
 pub mod whole;
 pub mod world;

@@ -8,6 +8,7 @@ use crate::host::LabHost;
 use crate::metrics::Metrics;
 use crate::pristine::Pristine;
 use crate::refusal::{Kind, Refusal};
+use crate::walls::Ledger;
 use isolab_protocol::LabId;
 use isolab_protocol::observation::{Kernel, Observation, PROCESSES_MAX};
 use isolab_runtime::observe::{Label as Named, Moment, Reader, Reading, Surroundings};
@@ -50,8 +51,7 @@ const SURVEYS_MAX: usize = 32;
 pub struct Observer {
     lab: LabId,
     host: Arc<LabHost>,
-    pristine: Arc<Pristine>,
-    metrics: Arc<Metrics>,
+    means: Means,
     /// Read at the first look, because reading makes the kernel give this boot its id: a template of a machine has none yet.
     kernel: tokio::sync::OnceCell<Kernel>,
     /// Outlives a look that nobody waits for any more: the thread that reads keeps it until the kernel has answered.
@@ -59,6 +59,17 @@ pub struct Observer {
     known: tokio::sync::Mutex<Known>,
     latest: watch::Sender<Option<Arc<Observation>>>,
     followed: Notify,
+}
+
+/// What a look needs beside the lab itself.
+#[derive(Debug)]
+pub struct Means {
+    /// What programs of the images are.
+    pub pristine: Arc<Pristine>,
+    /// Where looks are counted.
+    pub metrics: Arc<Metrics>,
+    /// What the kernel refused, where somebody watches.
+    pub refusals: Arc<Ledger>,
 }
 
 /// What is kept between looks.
@@ -78,20 +89,12 @@ struct Known {
 impl Observer {
     /// An observer of a lab host, which `reader` reads. `seq` is where an earlier observer of the same lab ended, so that it never
     /// goes back.
-    pub fn new(
-        lab: LabId,
-        host: Arc<LabHost>,
-        reader: Reader,
-        pristine: Arc<Pristine>,
-        metrics: Arc<Metrics>,
-        seq: u64,
-    ) -> Self {
+    pub fn new(lab: LabId, host: Arc<LabHost>, reader: Reader, means: Means, seq: u64) -> Self {
         let known = tokio::sync::Mutex::new(Known { seq, ..Known::default() });
         Self {
             lab,
             host,
-            pristine,
-            metrics,
+            means,
             kernel: tokio::sync::OnceCell::new(),
             reader: Arc::new(tokio::sync::Mutex::new(reader)),
             known,
@@ -115,7 +118,7 @@ impl Observer {
         let reading = self.read().await?;
         self.name(&reading, &mut known).await;
         self.survey(&reading, &mut known).await;
-        self.metrics.observations.fetch_add(1, Relaxed);
+        self.means.metrics.observations.fetch_add(1, Relaxed);
         let taken_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let kernel =
             self.kernel.get_or_try_init(|| std::future::ready(isolab_runtime::observe::kernel())).await;
@@ -124,6 +127,7 @@ impl Observer {
         })?;
         let moment = Moment { lab: self.lab.clone(), seq: known.seq, taken_at_ms, kernel };
         let mut seen = reading.assemble(moment, &known.surroundings);
+        self.tell_refusals(&mut seen);
         let before = self.latest.borrow().clone();
         if before.as_ref().is_some_and(|before| is_same(before, &mut seen)) {
             return Ok(before.unwrap_or_else(|| Arc::new(seen)));
@@ -133,6 +137,16 @@ impl Observer {
         let seen = Arc::new(seen);
         self.latest.send_replace(Some(Arc::clone(&seen)));
         Ok(seen)
+    }
+
+    /// Adds what the kernel refused, under the names that containers have while they are there to be seen.
+    fn tell_refusals(&self, seen: &mut Observation) {
+        let refusals = &self.means.refusals;
+        for container in &seen.containers {
+            refusals.name(container.namespaces.mnt.inode, &container.id, &container.name);
+        }
+        let told = refusals.tell(std::time::Instant::now());
+        (seen.refusals, seen.refusals_lost) = (told.refusals, told.lost);
     }
 
     /// Follows the lab: the receiver sees each change. While any receiver lives, the lab is looked at.
@@ -176,7 +190,7 @@ impl Observer {
         // An earlier look may still be reading, for somebody who has gone. It is waited for here, where waiting takes no
         // thread; a look that hangs in the kernel is this look's time limit too.
         let mut reader = Arc::clone(&self.reader).lock_owned().await;
-        let pristine = Arc::clone(&self.pristine);
+        let pristine = Arc::clone(&self.means.pristine);
         let reading = tokio::task::spawn_blocking(move || reader.read(&*pristine));
         match reading.await {
             Ok(Some(reading)) => Ok(reading),

@@ -8,6 +8,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::stage::{self, Staged};
 use crate::store::Store;
 use crate::vm::templates::{Programs, Templates};
+use crate::walls::Ledger;
 use isolab_runtime::Zygote;
 use std::fs::File;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub struct World {
     store: Store,
     ground: Ground,
     metrics: Arc<Metrics>,
+    refusals: Arc<Ledger>,
     tasks: TaskTracker,
     ending: CancellationToken,
     owners: Owners,
@@ -97,6 +99,7 @@ impl World {
             store,
             ground,
             metrics: Arc::default(),
+            refusals: Arc::default(),
             tasks: TaskTracker::new(),
             ending,
             owners,
@@ -112,6 +115,11 @@ impl World {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What the kernel refused in the lab of this machine. Empty where nobody watches: it is one lab's, and only a machine has one.
+    pub fn refusals(&self) -> &Arc<Ledger> {
+        &self.refusals
     }
 
     /// The labs' tasks.

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod machine;
 pub mod observation;
 pub mod page;
+pub mod refusal;
 pub mod terminal;
 pub mod verdict;
 
@@ -20,4 +21,5 @@ pub use error::ApiError;
 pub use lab::{ExecRequest, ExecResult, Lab, LabId, LabPhase, LabSpec, StartStep, Tier};
 pub use machine::{Capability, MachineCapabilities, TierOffer};
 pub use observation::Observation;
+pub use refusal::{Refusal, Wall};
 pub use verdict::{Evidence, Verdict, VerdictState};

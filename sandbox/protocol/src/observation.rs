@@ -5,6 +5,7 @@
 //! learner's own engine supplies, and are to be treated as the learner's words.
 
 use crate::lab::LabId;
+use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
 /// The state of one lab at one moment.
@@ -26,6 +27,14 @@ pub struct Observation {
     pub containers: Vec<Container>,
     /// Whether a limit cut the picture short (see [`PROCESSES_MAX`]).
     pub truncated: bool,
+    /// What the kernel refused to containers' processes of late, the newest last (see [`crate::refusal::REFUSALS_MAX`]). Empty
+    /// in the sandbox tier, where the kernel is everybody's and nobody may trace it.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
+    /// How many events of the kernel's were lost to a limit or were not understood, so that a refusal may be missing; rounded as
+    /// [`Refusal::count`] is.
+    #[serde(default)]
+    pub refusals_lost: u64,
 }
 
 /// The most processes that an observation holds: beyond it `truncated` is set. A learner's lab has a dozen;
@@ -62,6 +71,11 @@ pub struct Host {
     pub uid_map: Vec<IdMapping>,
     /// Its gid map, the same.
     pub gid_map: Vec<IdMapping>,
+    /// The device that its root is on, as `major:minor`; empty where the kernel does not tell.
+    pub root_device: String,
+    /// How often limits were reached in all of its containers' control groups, those that are gone included. Absent where it has
+    /// none of version 2, and where there never was a container.
+    pub limit_events: Option<LimitEvents>,
 }
 
 /// A container: the processes that share a mount namespace other than the lab host's.
@@ -89,8 +103,47 @@ pub struct Container {
     pub gid_map: Vec<IdMapping>,
     /// What is mounted in it, in mount order.
     pub mounts: Vec<Mount>,
+    /// What its first process's control group allows; absent where there are none of version 2.
+    pub limits: Option<Limits>,
     /// Its network links.
     pub links: Vec<Link>,
+}
+
+/// What a control group allows, by the controllers of version 2. A limit is absent where the group itself sets none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct Limits {
+    /// The most memory, in bytes (`memory.max`).
+    pub memory_max: Option<u64>,
+    /// The most swap, in bytes (`memory.swap.max`).
+    pub swap_max: Option<u64>,
+    /// The most processes and threads (`pids.max`).
+    pub pids_max: Option<u64>,
+    /// The most processor time in each period, in microseconds (`cpu.max`).
+    pub cpu_quota_us: Option<u64>,
+    /// How long a period is (`cpu.max`).
+    pub cpu_period_us: Option<u64>,
+    /// Its share where processors are short (`cpu.weight`).
+    pub cpu_weight: Option<u64>,
+    /// How often the limits were reached, in the groups below it too.
+    pub events: LimitEvents,
+}
+
+/// How often limits were reached. Counts are exact below ten, and from there rounded down to their first digit: what happens a thousand
+/// times a second is no news each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(export))]
+pub struct LimitEvents {
+    /// Memory had to be won back because a group was full (`max` of `memory.events`).
+    pub memory_max: u64,
+    /// None could be won back (`oom` of `memory.events`). Where the machine itself ran out, this does not count.
+    pub oom: u64,
+    /// The kernel killed a process for want of memory, of the group's or of the machine's (`oom_kill` of `memory.events`).
+    pub oom_kill: u64,
+    /// A fork was refused (`max` of `pids.events`).
+    pub pids_max: u64,
 }
 
 /// One process.
@@ -233,6 +286,8 @@ pub struct Mount {
     pub target: String,
     /// The file system's type.
     pub fstype: String,
+    /// The device that it is on, as `major:minor`; with a major of 0 where that is no device.
+    pub device: String,
     /// The part of the file system that is mounted; `/` for all of it.
     pub root: String,
     /// Mount options: `ro`, `nosuid`, …

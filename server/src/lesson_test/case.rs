@@ -59,7 +59,8 @@ impl<'l> Case<'l> {
         Outcome { lesson: self.lesson.slug.clone(), case: self.name(), result, took: started.elapsed() }
     }
 
-    fn name(&self) -> String {
+    /// What the report calls it.
+    pub fn name(&self) -> String {
         match self.kind {
             Kind::Unsolved => "unsolved".to_owned(),
             Kind::Page => "the commands of the page".to_owned(),

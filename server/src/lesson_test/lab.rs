@@ -11,8 +11,12 @@ use tokio::time::sleep;
 /// How often the state is looked at while a case waits for it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The longest that a script of a lesson may run, in seconds. None does more than start a few containers.
-const SCRIPT_SECONDS_MAX: u32 = 60;
+/// The longest that a script of a lesson may run, in seconds. None does more than start a few containers; on a busy machine without
+/// KVM, each takes an emulated one ten seconds.
+const SCRIPT_SECONDS_MAX: u32 = 180;
+
+/// How often a look may fail in a row: an emulated machine that has just run out of memory takes its time to answer.
+const LOOKS_MAX: u32 = 4;
 
 /// The longest that a reset of the whole lab may take.
 const RESET_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -83,10 +87,16 @@ impl<'a> TestLab<'a> {
 
     /// What the kernel says of the lab now.
     pub async fn look(&self) -> Result<Observation, Failure> {
-        self.agent
-            .observation(&self.id)
-            .await
-            .map_err(|error| failed("the lab could not be observed", &error))
+        let mut tries = 1;
+        loop {
+            match self.agent.observation(&self.id).await {
+                Ok(seen) => return Ok(seen),
+                Err(error) if tries == LOOKS_MAX => {
+                    return Err(failed("the lab could not be observed", &error));
+                }
+                Err(_) => tries += 1,
+            }
+        }
     }
 
     /// Looks at the lab for at least `hold` and at most `wait`, until `done` says that it has seen enough.

@@ -22,7 +22,7 @@ use std::io;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How many labs are tested in at a time. Most of a case is waiting for a state to stay as it is, and
+/// How many labs are tested in at a time where nobody says otherwise. Most of a case is waiting for a state to stay as it is, and
 /// a lab takes a few MiB; more would make the waits of each other longer on a machine with two cores.
 const LABS_AT_A_TIME: usize = 3;
 
@@ -34,7 +34,7 @@ pub enum LessonCommand {
     /// Find the mistakes in lessons that can be found without a lab
     Lint(Options),
     /// Prove lessons in fresh labs: every check is open before, after every mistake and every cheat, and passes after the solution
-    Test(Options),
+    Test(TestOptions),
 }
 
 /// What the three commands have in common.
@@ -46,6 +46,19 @@ pub struct Options {
     /// The lessons: `namespaces/02-pid-namespace`, or a part of that; all where none is named
     #[arg(value_name = "SLUG")]
     pub slugs: Vec<String>,
+}
+
+/// What `isolab lesson test` has beside that.
+#[derive(Debug, Args)]
+pub struct TestOptions {
+    #[command(flatten)]
+    options: Options,
+    /// Only the cases whose name holds this, such as `solution`, `cheats/` or `page`, while a lesson is being written
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// How many labs to test in at a time; fewer where machines are emulated and the processors are busy
+    #[arg(long, value_name = "COUNT", default_value_t = LABS_AT_A_TIME)]
+    labs: usize,
 }
 
 /// Runs the command. Errors: the lessons cannot be read, or no lab can be had at all.
@@ -68,10 +81,11 @@ fn list(course: &Course, options: &Options) -> anyhow::Result<ExitCode> {
     let width = lessons.iter().map(|lesson| lesson.slug.len()).max().unwrap_or(0);
     for lesson in lessons {
         println!(
-            "{:width$}  {:9}  {:2} min  {}",
+            "{:width$}  {:9}  {:2} min  {}{}",
             lesson.slug,
             lesson.level.as_str(),
             lesson.minutes,
+            if lesson.draft { "draft: " } else { "" },
             lesson.title
         );
     }
@@ -84,7 +98,7 @@ fn described(lesson: &Lesson) -> serde_json::Value {
     json!({
         "slug": lesson.slug, "part": lesson.part, "title": lesson.title, "level": lesson.level,
         "minutes": lesson.minutes, "summary": lesson.summary, "needs": lesson.needs, "images": lesson.images,
-        "covers": lesson.covers, "exercises": exercises, "checks": checks,
+        "covers": lesson.covers, "draft": lesson.draft, "exercises": exercises, "checks": checks,
     })
 }
 
@@ -102,18 +116,20 @@ fn lint(course: &Course, options: &Options) -> ExitCode {
     if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn test(course: &Course, options: &Options, home: &Home) -> anyhow::Result<ExitCode> {
+async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Result<ExitCode> {
     // A lesson with mistakes is not among the lessons; to leave it out in silence would be to pass it.
     if !course.findings.is_empty() {
         course.findings.iter().for_each(|finding| eprintln!("{finding}"));
         bail!("{} mistakes in the lessons; nothing is tested before they are mended", course.findings.len());
     }
-    let lessons = chosen(course, options)?;
+    let lessons = chosen(course, &test.options)?;
+    let mut cases: Vec<Case<'_>> = lessons.iter().flat_map(|lesson| Case::all(lesson)).collect();
+    cases.retain(|case| test.only.as_ref().is_none_or(|only| case.name().contains(only)));
     let mut asked_to_end = Ending::new()?;
     let agent = AgentProcess::private(home).await?;
-    let mut report = Report::new(options.json);
+    let mut report = Report::new(test.options.json);
     let proven = tokio::select! {
-        proven = prove(&lessons, agent.client(), &mut report) => proven,
+        proven = prove(cases, test.labs.max(1), agent.client(), &mut report) => proven,
         () = asked_to_end.wait() => Err(anyhow!("ended before all was tested")),
     };
     // However it came out: the agent and its labs end before this program does, and leave nothing behind.
@@ -121,10 +137,14 @@ async fn test(course: &Course, options: &Options, home: &Home) -> anyhow::Result
     proven.map(|()| report.finish())
 }
 
-async fn prove(lessons: &[&Lesson], agent: &AgentClient, report: &mut Report) -> anyhow::Result<()> {
+async fn prove(
+    cases: Vec<Case<'_>>,
+    labs: usize,
+    agent: &AgentClient,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let machine = agent.capabilities().await?;
-    let cases: Vec<Case<'_>> = lessons.iter().flat_map(|lesson| Case::all(lesson)).collect();
-    let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(LABS_AT_A_TIME);
+    let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(labs);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome);
     }

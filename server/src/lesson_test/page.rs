@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const SIZE: (u16, u16) = (250, 50);
 
 /// The longest that one command of a page may take.
-const COMMAND_WAIT_MAX: Duration = Duration::from_secs(60);
+const COMMAND_WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// More output than this from one command is no part of a lesson.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;

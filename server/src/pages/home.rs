@@ -45,6 +45,8 @@ pub struct LessonLink {
     pub level: &'static str,
     /// What it is about, in a sentence.
     pub summary: String,
+    /// Whether it is still being written.
+    pub draft: bool,
     /// How many of its checks have passed.
     pub passed: usize,
     /// How many checks it has.
@@ -80,7 +82,8 @@ impl HomePage {
             lessons: course.lessons.iter().filter(|lesson| lesson.level == level).map(link).collect(),
         };
         let begun = standing.visited.iter().filter_map(|slug| course.lesson(slug)).map(link);
-        let fresh = course.lessons.iter().map(link);
+        // Whoever opened a draft may go on with it; nobody is led to one.
+        let fresh = course.lessons.iter().filter(|lesson| !lesson.draft).map(link);
         let resume = begun.filter(|lesson| !lesson.finished()).chain(fresh.filter(|l| !l.finished())).next();
         Self {
             chrome,
@@ -116,6 +119,7 @@ impl LessonLink {
             minutes: lesson.minutes,
             level: lesson.level.as_str(),
             summary: lesson.summary.clone(),
+            draft: lesson.draft,
             passed: lesson.checks.iter().filter(|check| passed.contains(&check.name)).count(),
             checks: lesson.checks.len(),
             visited: standing.visited.contains(&lesson.slug),

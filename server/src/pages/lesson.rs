@@ -21,9 +21,9 @@ pub struct LessonPage {
     pub title: String,
     /// The title of its part of the course.
     pub part: String,
-    /// Its place in the course, counted from 1.
-    pub number: usize,
-    /// How many lessons the course has.
+    /// Its place among the lessons that are no drafts, counted from 1; a draft has none.
+    pub number: Option<usize>,
+    /// How many lessons the course has, without drafts.
     pub of: usize,
     /// How long it takes, roughly.
     pub minutes: u32,
@@ -35,9 +35,9 @@ pub struct LessonPage {
     pub checks: Vec<CheckView>,
     /// The terminals that it uses, `host` first.
     pub terminals: Vec<TerminalView>,
-    /// The lesson before it.
+    /// The lesson before it that is no draft.
     pub previous: Option<Neighbour>,
-    /// The lesson after it.
+    /// The lesson after it that is no draft.
     pub next: Option<Neighbour>,
 }
 
@@ -135,24 +135,24 @@ impl LessonPage {
     /// The page of `lesson` for a learner who is that far; nothing where the course does not have the lesson.
     pub fn of(chrome: Chrome, course: &Course, lesson: &Lesson, progress: &ProgressView) -> Option<Self> {
         let place = course.lessons.iter().position(|other| other.slug == lesson.slug)?;
-        let neighbour = |place: Option<usize>| {
-            let lesson = course.lessons.get(place?)?;
-            Some(Neighbour { slug: lesson.slug.clone(), title: lesson.title.clone() })
-        };
+        let neighbour =
+            |lesson: &Lesson| Neighbour { slug: lesson.slug.clone(), title: lesson.title.clone() };
+        let (before, after) = course.lessons.split_at(place);
+        let is_ready = |lesson: &&Lesson| !lesson.draft;
         Some(Self {
             chrome,
             slug: lesson.slug.clone(),
             title: lesson.title.clone(),
             part: course.part(&lesson.part).map_or_else(|| lesson.part.clone(), |part| part.title.clone()),
-            number: place + 1,
-            of: course.lessons.len(),
+            number: (!lesson.draft).then(|| before.iter().filter(is_ready).count() + 1),
+            of: course.lessons.iter().filter(is_ready).count(),
             minutes: lesson.minutes,
             level: lesson.level.as_str(),
             blocks: lesson.blocks.iter().filter_map(|block| Block::of(block, lesson, progress)).collect(),
             checks: lesson.checks.iter().map(|check| CheckView::of(check, progress)).collect(),
             terminals: terminals(lesson),
-            previous: neighbour(place.checked_sub(1)),
-            next: neighbour(Some(place + 1)),
+            previous: before.iter().rev().find(is_ready).map(neighbour),
+            next: after.iter().skip(1).find(is_ready).map(neighbour),
         })
     }
 }

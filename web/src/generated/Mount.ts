@@ -13,6 +13,10 @@ target: string,
  */
 fstype: string, 
 /**
+ * The device that it is on, as `major:minor`; with a major of 0 where that is no device.
+ */
+device: string, 
+/**
  * The part of the file system that is mounted; `/` for all of it.
  */
 root: string, 

@@ -1,16 +1,17 @@
 //! The lab host that this agent has itself, with its terminals and its observer: a container of our own runtime, or, in a VM, the
 //! machine.
 
+use crate::detached;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
-use crate::observation::Observer;
+use crate::observation::{Means, Observer};
 use crate::owners::Owner;
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::terminal::{Size, Terminal};
 use crate::world::{Ready, World};
 use isolab_protocol::LabId;
-use isolab_runtime::observe::{Maps, Reader};
+use isolab_runtime::observe::{Groups, Maps, Reader};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,9 +60,13 @@ impl Container {
         let host = Arc::new(host);
         let reader = reader(&host, world.is_machine())
             .map_err(|error| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {error}.")))?;
-        let (pristine, metrics) = (Arc::clone(&images.pristine), Arc::clone(world.metrics()));
-        let observer =
-            Observer::new(lab.clone(), Arc::clone(&host), reader, pristine, Arc::clone(&metrics), seq);
+        let metrics = Arc::clone(world.metrics());
+        let means = Means {
+            pristine: Arc::clone(&images.pristine),
+            metrics: Arc::clone(&metrics),
+            refusals: Arc::clone(world.refusals()),
+        };
+        let observer = Observer::new(lab.clone(), Arc::clone(&host), reader, means, seq);
         Ok(Self { host, observer, terminals: Mutex::default(), metrics, ends, tasks, _owner: owner })
     }
 
@@ -111,7 +116,10 @@ impl Container {
 fn reader(host: &LabHost, is_machine: bool) -> io::Result<Reader> {
     let (procfs, maps) = (host.procfs().try_clone()?, Maps::of_self()?);
     let reader = match is_machine {
-        true => Reader::of_machine(procfs, maps, host.init().pid()),
+        true => {
+            let groups = detached::control_groups().ok().and_then(Groups::new);
+            Reader::of_machine(procfs, maps, host.init().pid(), groups)
+        }
         false => Reader::new(procfs, maps),
     };
     reader.map_err(io::Error::other)

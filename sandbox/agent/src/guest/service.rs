@@ -12,14 +12,18 @@ use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::stage::{self, Staged};
 use crate::store::Store;
+use crate::walls::{Ledger, watch};
 use crate::world::World;
 use isolab_protocol::{LabId, LabSpec};
 use isolab_runtime::Zygote;
 use isolab_vm::{Callers, Stream, greeting, hardware};
 use rustix::mount::mount_bind;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Where the machine's first steps (`vagrant/image`) have mounted the disks.
@@ -27,6 +31,9 @@ const DISKS: &str = "/run/isolab";
 
 /// Where a lab host's engine finds its images.
 const IMAGES: &str = "/usr/lib/isolab/images";
+
+/// How long the first caller waits until refusals are watched: less than its first command may take.
+const WATCHED_WITHIN: Duration = Duration::from_secs(45);
 
 /// Serves until the channel fails. To be called before there are threads.
 pub fn run() -> Result<(), Refusal> {
@@ -67,16 +74,24 @@ fn give(staged: &Staged) -> io::Result<()> {
 
 async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
     let world = World::of_machine(zygote, Store::at(DISKS), staged, CancellationToken::new());
+    let refusals = Arc::clone(world.refusals());
     let labs = Arc::new(Labs::new(world));
     let id: LabId = greeting::LAB.parse().map_err(io::Error::other)?;
     let lab = labs.open(LabSpec { id: Some(id), ..LabSpec::default() }).map_err(io::Error::other)?;
     let api = Api { labs, activity: Presence::default() };
     let mut port = Port::open(hardware::PORT)?;
+    let mut watched = false;
     loop {
         let greeting = greeting::await_greeting(&mut port).await?;
         identity::take_on(&greeting, Path::new("/"))?;
         ready(&lab).await?;
+        // What was refused while a template was made is nobody's.
+        refusals.forget();
         greeting::welcome(&mut port, &greeting).await?;
+        if !watched {
+            watch_refusals(&refusals).await;
+            watched = true;
+        }
         let callers = Incoming { callers: Callers::over(port.clone()), over: CancellationToken::new() };
         let over = callers.over();
         // Connections that were open when the host hung up end by themselves: their streams are gone.
@@ -89,6 +104,22 @@ async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
 
 async fn ready(lab: &Lab) -> io::Result<()> {
     lab.ready().await.map(drop).map_err(io::Error::other)
+}
+
+/// Has the kernel tell what it refuses. Once, before a template is saved and before anybody is served, so that no machine that
+/// comes of it has to: the kernel takes a fifth of a second for each probe where it is emulated.
+async fn watch_refusals(refusals: &Arc<Ledger>) {
+    // Asked of the kernel directly: a first look at the lab digests programs, and where the machine is emulated it may take too long.
+    let namespace = |of: &str| std::fs::metadata(format!("/proc/{of}/ns/mnt")).map(|it| it.ino());
+    match (namespace("self"), namespace("1")) {
+        (Ok(own), Ok(first)) => {
+            let set_up = watch::start(vec![own, first], Arc::clone(refusals));
+            if timeout(WATCHED_WITHIN, set_up).await.is_err() {
+                tracing::warn!("setting up the watch for refusals takes too long; it goes on meanwhile");
+            }
+        }
+        (own, first) => tracing::warn!(?own, ?first, "refusals are not watched"),
+    }
 }
 
 /// The host's calls, as axum takes connections.

@@ -304,7 +304,8 @@ fn settings(
         cgroup_parent: host.cgroup_parent.clone().filter(|parent| !parent.is_empty()),
         // In somebody else's pid namespace there is a first process already.
         init: on(host.init) && namespaces.pid == Sharing::Private,
-        oom_score: host.oom_score_adj.filter(|&score| score != 0).map(|score| score as i32),
+        // Said even where nobody asked: the engine's own score, which spares it, is not its containers'.
+        oom_score: Some(host.oom_score_adj.unwrap_or(0) as i32),
         annotations: host.annotations.clone().unwrap_or_default().into_iter().collect(),
         log: LogDriver::parse(host)?,
         unstartable: choices::unstartable(host),

@@ -19,6 +19,7 @@ mod table;
 
 pub use cache::FilterCache;
 pub use profile::{Machine, Profile};
+pub use syscalls::Architecture;
 
 use crate::Error;
 use oci_spec::runtime::{Capability, LinuxSeccomp, LinuxSeccompFilterFlag};

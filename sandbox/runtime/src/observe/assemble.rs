@@ -52,10 +52,15 @@ impl Reading {
             processes: self.host,
             uid_map: self.uid_map,
             gid_map: self.gid_map,
+            root_device: self.root_device,
+            limit_events: self.limit_events,
         };
         let containers =
             self.containers.into_iter().map(|container| container.assemble(surroundings)).collect();
-        Observation { lab, seq, taken_at_ms, kernel, host, containers, truncated: self.truncated }
+        // What was refused is no state to read: whoever follows the kernel's tracing adds it.
+        let (refusals, refusals_lost) = (Vec::new(), 0);
+        let truncated = self.truncated;
+        Observation { lab, seq, taken_at_ms, kernel, host, containers, truncated, refusals, refusals_lost }
     }
 
     /// A process for each pair of network and UTS namespaces, by `(net, uts)`: where to survey hostnames and links.
@@ -89,6 +94,7 @@ impl Inhabited {
             uid_map: self.uid_map,
             gid_map: self.gid_map,
             mounts: self.mounts,
+            limits: self.limits,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod assemble;
 mod executable;
 mod ids;
+mod limits;
 mod process;
 mod procfs;
 mod reader;
@@ -16,6 +17,7 @@ mod text;
 pub use assemble::{Label, Moment, Surroundings};
 pub use executable::{Digests, Trusted};
 pub use ids::{IdTranslation, Maps};
+pub use limits::Groups;
 pub use procfs::{NamespaceKind, Procfs};
 pub use reader::{Inhabited, Reader, Reading};
 pub(crate) use text::stat;

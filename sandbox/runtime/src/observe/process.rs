@@ -13,6 +13,9 @@ const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// It must not be cut: the capability sets come after the groups, and a learner could push them out of sight.
 const STATUS_BYTES_MAX: usize = 1024 * 1024;
 
+/// A name for each hierarchy, of which there are at most 16, and each at most 4096 bytes. The unified one comes last.
+const CGROUP_BYTES_MAX: usize = 17 * 4096;
+
 /// For the files of one short line.
 const LINE_BYTES_MAX: usize = 4096;
 
@@ -23,7 +26,7 @@ pub struct Translations {
     pub gid: IdTranslation,
 }
 
-/// Reads a process, `shared` not yet told. `None` where it ends meanwhile, which is normal.
+/// Reads a process, `shared` not yet told. `None` where it ends meanwhile, which is normal, and where it is a thread of the kernel's.
 pub fn read(
     procfs: &Procfs,
     pid: u32,
@@ -34,7 +37,7 @@ pub fn read(
     let dir = procfs.process(pid).ok()?;
     let mut buffer = Vec::with_capacity(LINE_BYTES_MAX);
     dir.read_record("stat", LINE_BYTES_MAX, &mut buffer).ok()?;
-    let stat = text::stat(&buffer)?;
+    let stat = text::stat(&buffer).filter(|stat| !stat.is_kernel_thread)?;
     dir.read_record("status", STATUS_BYTES_MAX, &mut buffer).ok()?;
     let status = text::status(&buffer)?;
     let mut line = |file: &str, max: usize| {
@@ -59,7 +62,7 @@ pub fn read(
         seccomp: status.seccomp,
         lsm_label: text::label(&line("attr/current", LINE_BYTES_MAX)),
         namespaces: namespaces(&dir),
-        cgroup: text::cgroup(&line("cgroup", LINE_BYTES_MAX)),
+        cgroup: text::cgroup(&line("cgroup", CGROUP_BYTES_MAX)),
     })
 }
 

@@ -2,11 +2,12 @@
 
 use super::executable::{Digests, Trusted};
 use super::ids::{IdTranslation, Maps, compose};
+use super::limits::Groups;
 use super::process::{self, Translations};
 use super::procfs::Procfs;
 use super::text;
 use crate::Error;
-use isolab_protocol::observation::{IdMapping, Mount, PROCESSES_MAX, Process};
+use isolab_protocol::observation::{IdMapping, LimitEvents, Limits, Mount, PROCESSES_MAX, Process};
 use rustix::fd::OwnedFd;
 use std::collections::{HashMap, HashSet};
 
@@ -19,11 +20,12 @@ const MOUNTINFO_BYTES_MAX: usize = 256 * 1024;
 /// An id map has at most 340 lines of 33 bytes.
 const MAP_BYTES_MAX: usize = 16 * 1024;
 
+/// How many containers are asked for their limits, in ten files each. A learner has a few; whoever has this many is told that not all
+/// was looked at.
+const LIMITED_MAX: usize = 64;
+
 /// The lab host's first process, in its own pid namespace.
 const INIT: u32 = 1;
-
-/// What starts the kernel's own threads, where they can be seen.
-const KTHREADD: u32 = 2;
 
 /// Reads one lab, again and again.
 #[derive(Debug)]
@@ -33,8 +35,8 @@ pub struct Reader {
     digests: Digests,
     /// The process that makes containers: the first one, where the lab host is a container itself.
     engine: u32,
-    /// Whether the procfs shows the kernel's own threads, which are nobody's processes.
-    has_kernel_threads: bool,
+    /// The lab host's control groups, where it has some of version 2.
+    groups: Option<Groups>,
 }
 
 /// A container that has processes: what the kernel says of it.
@@ -48,6 +50,8 @@ pub struct Inhabited {
     pub gid_map: Vec<IdMapping>,
     /// What is mounted in it.
     pub mounts: Vec<Mount>,
+    /// What its control group allows.
+    pub limits: Option<Limits>,
 }
 
 /// A lab at one moment: what the kernel says of it.
@@ -61,7 +65,11 @@ pub struct Reading {
     pub gid_map: Vec<IdMapping>,
     /// The containers, oldest first.
     pub containers: Vec<Inhabited>,
-    /// Whether there were more processes than [`PROCESSES_MAX`].
+    /// The device that the lab host's root is on.
+    pub root_device: String,
+    /// How often limits were reached in all of them, and in those that are gone.
+    pub limit_events: Option<LimitEvents>,
+    /// Whether there were more processes than [`PROCESSES_MAX`], or more containers with limits than are looked at.
     pub truncated: bool,
 }
 
@@ -70,12 +78,17 @@ impl Reader {
     /// ([`Maps::of_self`]). An error says that the descriptor is no procfs.
     pub fn new(procfs: OwnedFd, machine: Maps) -> Result<Self, Error> {
         let (procfs, digests) = (Procfs::new(procfs)?, Digests::default());
-        Ok(Self { procfs, machine, digests, engine: INIT, has_kernel_threads: false })
+        Ok(Self { procfs, machine, digests, engine: INIT, groups: None })
     }
 
-    /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers.
-    pub fn of_machine(procfs: OwnedFd, machine: Maps, engine: u32) -> Result<Self, Error> {
-        Ok(Self { engine, has_kernel_threads: true, ..Self::new(procfs, machine)? })
+    /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers, and puts them into `groups`.
+    pub fn of_machine(
+        procfs: OwnedFd,
+        machine: Maps,
+        engine: u32,
+        groups: Option<Groups>,
+    ) -> Result<Self, Error> {
+        Ok(Self { engine, groups, ..Self::new(procfs, machine)? })
     }
 
     /// The procfs, for instance to open a namespace in it.
@@ -94,19 +107,29 @@ impl Reader {
         for pid in pids {
             processes.extend(process::read(&self.procfs, pid, &ids, &mut self.digests, trusted));
         }
-        if self.has_kernel_threads {
-            processes.retain(|process: &Process| process.pid != KTHREADD && process.ppid != KTHREADD);
-        }
         let being_set_up = self.being_set_up(&processes);
         let (host, groups) = group(processes, &being_set_up)?;
-        let containers = groups.into_iter().map(|processes| self.inhabited(processes, &ids)).collect();
+        let mut containers: Vec<Inhabited> =
+            groups.into_iter().map(|processes| self.inhabited(processes, &ids)).collect();
+        let truncated = truncated | self.limit(&mut containers);
         Some(Reading {
             host,
             uid_map: compose(&maps.uid, &self.machine.uid),
             gid_map: compose(&maps.gid, &self.machine.gid),
             containers,
+            root_device: self.root_device(),
+            limit_events: self.groups.as_ref().and_then(Groups::of_containers),
             truncated,
         })
+    }
+
+    /// Reads the containers' limits. Whether some were left out.
+    fn limit(&self, containers: &mut [Inhabited]) -> bool {
+        let Some(groups) = &self.groups else { return false };
+        for container in containers.iter_mut().take(LIMITED_MAX) {
+            container.limits = groups.limits(&container.processes[0].cgroup);
+        }
+        containers.len() > LIMITED_MAX
     }
 
     /// Processes in another mount namespace that still execute the engine's own file: the engine's children on their way
@@ -130,11 +153,25 @@ impl Reader {
     fn inhabited(&self, processes: Vec<Process>, ids: &Translations) -> Inhabited {
         let init = processes[0].pid;
         let maps = self.maps(init).unwrap_or_default();
+        let mounts = self.mounts(init);
+        let (uid_map, gid_map) = (ids.uid.map(&maps.uid), ids.gid.map(&maps.gid));
+        Inhabited { processes, uid_map, gid_map, mounts, limits: None }
+    }
+
+    /// The device of what is mounted at `/`, which the kernel lists before what is mounted on it.
+    fn root_device(&self) -> String {
+        let mounts = self.mounts(INIT);
+        mounts.into_iter().find(|mount| mount.target == "/").map(|mount| mount.device).unwrap_or_default()
+    }
+
+    /// The first mounts that a process sees.
+    fn mounts(&self, pid: u32) -> Vec<Mount> {
         let mut buffer = Vec::new();
-        let mountinfo =
-            self.procfs.process(init).and_then(|dir| dir.read("mountinfo", MOUNTINFO_BYTES_MAX, &mut buffer));
-        let mounts = if mountinfo.is_ok() { text::mounts(&buffer, MOUNTS_MAX) } else { vec![] };
-        Inhabited { processes, uid_map: ids.uid.map(&maps.uid), gid_map: ids.gid.map(&maps.gid), mounts }
+        let dir = self.procfs.process(pid);
+        match dir.and_then(|dir| dir.read("mountinfo", MOUNTINFO_BYTES_MAX, &mut buffer)) {
+            Ok(()) => text::mounts(&buffer, MOUNTS_MAX),
+            Err(_) => vec![],
+        }
     }
 
     /// The maps of a process's user namespace, as the reader sees them.

@@ -20,6 +20,9 @@ pub struct Stat {
     pub comm: String,
     pub state: String,
     pub ppid: u32,
+    /// One of the kernel's own threads, which is nobody's process. A program that the kernel starts for somebody, such as the one that
+    /// core_pattern(5) names, has the same parent and is none.
+    pub is_kernel_thread: bool,
     pub started_at_ms: u64,
 }
 
@@ -28,6 +31,9 @@ const GROUPS_MAX: usize = 64;
 
 /// `USER_HZ`: the unit of times in procfs is 10 ms on every architecture of ours, whatever the kernel's own tick.
 const MS_PER_TICK: u64 = 10;
+
+/// `PF_KTHREAD` of the kernel's linux/sched.h, in the flags of `/proc/PID/stat`.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 /// Parses `/proc/PID/status`. `None` where a line is missing, which no kernel since 5.9 does.
 pub fn status(bytes: &[u8]) -> Option<Status> {
@@ -69,9 +75,16 @@ pub fn stat(bytes: &[u8]) -> Option<Stat> {
     let mut fields = back.split_ascii_whitespace();
     let state = fields.next()?.to_owned();
     let ppid = fields.next().and_then(parse)?;
-    // proc_pid_stat(5) numbers from 1: the state is 3, the start time is 22.
-    let ticks: u64 = fields.nth(22 - 5).and_then(|field| field.parse().ok())?;
-    Some(Stat { comm: comm.to_owned(), state, ppid, started_at_ms: ticks.saturating_mul(MS_PER_TICK) })
+    // proc_pid_stat(5) numbers from 1: the state is 3, the flags are 9, the start time is 22.
+    let flags = fields.nth(9 - 5).and_then(parse)?;
+    let ticks: u64 = fields.nth(22 - 10).and_then(|field| field.parse().ok())?;
+    Some(Stat {
+        comm: comm.to_owned(),
+        state,
+        ppid,
+        is_kernel_thread: flags & KERNEL_THREAD != 0,
+        started_at_ms: ticks.saturating_mul(MS_PER_TICK),
+    })
 }
 
 /// Parses `/proc/PID/cmdline`: arguments, each ended by a NUL.
@@ -93,10 +106,12 @@ pub fn id_map(bytes: &[u8]) -> Vec<IdMapping> {
     text.lines().filter_map(line).collect()
 }
 
-/// The unified hierarchy's line of `/proc/PID/cgroup`; empty where there is none.
+/// The unified hierarchy's line of `/proc/PID/cgroup`; empty where there is none, or only a part of it: the beginning of a name is the
+/// name of another group.
 pub fn cgroup(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
+    let name = |line: &str| Some(line.strip_prefix("0::")?.strip_suffix('\n')?.to_owned());
+    text.split_inclusive('\n').find_map(name).unwrap_or_default()
 }
 
 /// The label of `/proc/PID/attr/current`.
@@ -114,11 +129,13 @@ pub fn mounts(bytes: &[u8], max: usize) -> Vec<Mount> {
 
 fn mount(line: &str) -> Option<Mount> {
     let (front, back) = line.split_once(" - ")?;
-    let mut fields = front.split(' ').skip(3);
-    let (root, target, options) = (fields.next()?, fields.next()?, fields.next()?);
+    let mut fields = front.split(' ').skip(2);
+    let mut next = || fields.next();
+    let (device, root, target, options) = (next()?, next()?, next()?, next()?);
     Some(Mount {
         target: unescape(target),
         fstype: unescape(back.split(' ').next()?),
+        device: device.to_owned(),
         root: unescape(root),
         options: options.split(',').map(str::to_owned).collect(),
     })
@@ -198,12 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_thread_is_told_from_what_the_kernel_starts() {
+        let with = |flags: u32| {
+            stat(format!("7 (x) S 2 0 0 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 250 1 1 1\n").as_bytes())
+                .unwrap()
+        };
+        assert!(with(0x0020_8040).is_kernel_thread);
+        assert!(!with(0x0040_0100).is_kernel_thread);
+        assert_eq!(with(0).started_at_ms, 2500);
+    }
+
+    #[test]
     fn mounts_are_unescaped_and_bounded() {
         let text = "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n\
             37 36 0:5 / /proc ro - proc proc rw\n";
         let read = mounts(text.as_bytes(), 8);
         assert_eq!(read[0].target, "/mnt 2");
         assert_eq!((read[0].root.as_str(), read[0].fstype.as_str()), ("/mnt1", "ext3"));
+        assert_eq!(read[0].device, "98:0");
         assert_eq!(read[0].options, ["rw", "noatime"]);
         assert_eq!(mounts(text.as_bytes(), 1).len(), 1);
         for (escaped, plain) in
@@ -226,6 +255,7 @@ mod tests {
     fn small_texts() {
         assert_eq!(cgroup(b"12:cpu:/x\n0::/lab/a\n"), "/lab/a");
         assert_eq!(cgroup(b"12:cpu:/x\n"), "");
+        assert_eq!(cgroup(b"0::/lab/a"), "", "it was cut");
         assert_eq!(label(b"docker-default (enforce)\n"), Some("docker-default (enforce)".into()));
         assert_eq!(label(b""), None);
         assert_eq!(id_map(b"  0 100000 65536\n 65536 1 1\n").len(), 2);

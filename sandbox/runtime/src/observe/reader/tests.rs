@@ -120,7 +120,10 @@ fn labels_and_surveys_find_their_containers() {
             uid_map: vec![],
             gid_map: vec![],
             mounts: vec![],
+            limits: None,
         }],
+        root_device: "8:1".into(),
+        limit_events: None,
         truncated: false,
     };
     assert_eq!(

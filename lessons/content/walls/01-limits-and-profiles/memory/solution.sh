@@ -1,0 +1,1 @@
+docker run --rm --memory 64m ubuntu tail /dev/zero || true
