@@ -55,7 +55,9 @@ impl Facts {
                 "containers" => list(records.clone()),
                 "truncated" => Box::new(CelBool::from(observation.truncated)),
                 "refusals" => list(observation.refusals.iter().map(Record::of).collect()),
-                "refusals_lost" => Box::new(CelInt::from(observation.refusals_lost.min(i64::MAX as u64) as i64)),
+                "refusals_lost" => {
+                    Box::new(CelInt::from(observation.refusals_lost.min(i64::MAX as u64) as i64))
+                }
                 "processes" => list(processes.values().map(Record::of).collect()),
                 other => unreachable!("no variable is called {other}"),
             };

@@ -68,7 +68,8 @@ mod tests {
         let directory = images.path().join("0123");
         std::fs::create_dir(&directory).unwrap();
         std::os::unix::fs::symlink("0123", images.path().join("current")).unwrap();
-        let manifest = r#"{"distribution":"debian bookworm","kernel_release":"6.12","cmdline":"quiet","sizes":{}}"#;
+        let manifest =
+            r#"{"distribution":"debian bookworm","kernel_release":"6.12","cmdline":"quiet","sizes":{}}"#;
         std::fs::write(directory.join("manifest.json"), manifest).unwrap();
         for file in FILES {
             assert!(Image::current(images.path()).is_err(), "{file} is missing");

@@ -89,12 +89,7 @@ struct Known {
 impl Observer {
     /// An observer of a lab host. Errors: the procfs is none.
     /// `seq` is where an earlier observer of the same lab ended, so that it never goes back.
-    pub fn new(
-        lab: LabId,
-        host: Arc<LabHost>,
-        means: Means,
-        seq: u64,
-    ) -> Result<Self, Refusal> {
+    pub fn new(lab: LabId, host: Arc<LabHost>, means: Means, seq: u64) -> Result<Self, Refusal> {
         let failed =
             |what: String| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {what}."));
         let machine = Maps::of_self().map_err(|e| failed(e.to_string()))?;

@@ -152,7 +152,10 @@ fn event(line: &[u8]) -> Option<Event> {
 fn returned(text: &str) -> Option<What> {
     let (number, result) = text.strip_prefix("NR ")?.split_once(" = ")?;
     let (number, result): (i64, i64) = (number.parse().ok()?, result.trim().parse().ok()?);
-    Some(What::Returned { number: u32::try_from(number).unwrap_or(u32::MAX), errno: i32::try_from(-result).ok()? })
+    Some(What::Returned {
+        number: u32::try_from(number).unwrap_or(u32::MAX),
+        errno: i32::try_from(-result).ok()?,
+    })
 }
 
 fn probed(name: &str, fields: &Fields<'_>) -> Option<What> {
@@ -215,7 +218,8 @@ impl Fields<'_> {
         let pid = self.list("nr")?.nth(4)?.parse::<i32>().ok()?;
         let pid = if level > 0 { u32::try_from(pid).unwrap_or(0) } else { 0 };
         let words: Option<Vec<u64>> = self.list("comm")?.map(hex).collect();
-        let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0).collect();
+        let bytes: Vec<u8> =
+            words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0).collect();
         let comm = String::from_utf8_lossy(&bytes).into_owned();
         Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm })
     }
@@ -223,7 +227,8 @@ impl Fields<'_> {
     fn device(&self) -> Option<String> {
         let (kind, access): (u64, u64) = (self.number("type")?, self.number("access")?);
         let kind = if kind == 1 { 'b' } else { 'c' };
-        let access: String = ACCESS.iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect();
+        let access: String =
+            ACCESS.iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect();
         let (major, minor): (u32, u32) = (self.number("major")?, self.number("minor")?);
         Some(format!("{kind} {major}:{minor} {access}"))
     }

@@ -89,7 +89,9 @@ pub fn probes() -> Vec<Probe> {
         probe("aa_ptrace", refused_label("aa_may_ptrace", "ptrace", "tracer"), REFUSED),
         probe("aa_signal", refused_label("aa_may_signal", "signal", "sender"), REFUSED),
     ];
-    all.extend(LABELLED.map(|(name, operation)| probe(name, refused_label(name, operation, "label"), REFUSED)));
+    all.extend(
+        LABELLED.map(|(name, operation)| probe(name, refused_label(name, operation, "label"), REFUSED)),
+    );
     all
 }
 

@@ -75,7 +75,10 @@ impl Architecture {
 
     /// The name of the call with this number. The table is sorted by name, so that this looks through all of it.
     pub fn name(self, number: u32) -> Option<&'static str> {
-        TABLE.iter().find(|(_, numbers)| number != NO && numbers[self as usize] == number).map(|(name, _)| *name)
+        TABLE
+            .iter()
+            .find(|(_, numbers)| number != NO && numbers[self as usize] == number)
+            .map(|(name, _)| *name)
     }
 
     /// The number of a call as a filter sees it, with [`X32_BIT`] for x32. `None` for a name that it has not.
