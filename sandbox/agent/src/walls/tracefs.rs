@@ -115,13 +115,11 @@ pub fn start() -> io::Result<Tracing> {
 
 fn start_in(tracing: &Path) -> io::Result<Tracing> {
     let instance = tracing.join("instances").join(NAME);
-    match std::fs::create_dir(&instance) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&instance, &error)),
-        _ => {}
-    }
+    without_names(tracing, || match std::fs::create_dir(&instance) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(&instance, &error)),
+        _ => Ok(()),
+    })?;
     write(&instance.join("buffer_size_kb"), RING_KIB)?;
-    // Names of processes are a container's to choose, and do not belong into lines that are to be read.
-    write(&instance.join("options/record-cmd"), "0")?;
     let mut left_out = Vec::new();
     for probe in probes() {
         if let Err(error) = put(tracing, &instance, &probe) {
@@ -134,6 +132,17 @@ fn start_in(tracing: &Path) -> io::Result<Tracing> {
     let path = instance.join("trace_pipe");
     let pipe = File::open(&path).map_err(|error| at(&path, &error))?;
     Ok(Tracing { pipe, left_out })
+}
+
+/// Makes an instance whose lines hold no names of processes, which are a container's to choose: `<...>` stands in their place. An
+/// instance takes this over from the machine's own tracing when it is made, and has no switch of its own.
+fn without_names(tracing: &Path, make: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let names = tracing.join("options/record-cmd");
+    let before = std::fs::read_to_string(&names).map_err(|error| at(&names, &error))?;
+    write(&names, "0")?;
+    let made = make();
+    write(&names, before.trim())?;
+    made
 }
 
 fn put(tracing: &Path, instance: &Path, probe: &Probe) -> io::Result<()> {
