@@ -41,8 +41,8 @@ pub struct Generation {
 
 #[derive(Debug)]
 enum Place {
-    Container(Container),
-    Machine(Machine),
+    Container(Box<Container>),
+    Machine(Box<Machine>),
 }
 
 /// A terminal, wherever it is.
@@ -73,7 +73,7 @@ impl Generation {
     ) -> Result<Arc<Self>, Refusal> {
         let (ends, tasks) = (CancellationToken::new(), TaskTracker::new());
         let container = Container::start(world, lab, images, seq, ends.clone(), tasks.clone()).await?;
-        Ok(Self::at(Place::Container(container), ends, tasks))
+        Ok(Self::at(Place::Container(Box::new(container)), ends, tasks))
     }
 
     /// Restores a machine, whose engine serves already.
@@ -84,7 +84,7 @@ impl Generation {
         seq: u64,
     ) -> Result<Arc<Self>, Refusal> {
         let machine = Machine::start(templates, template, lab.clone(), seq).await?;
-        Ok(Self::at(Place::Machine(machine), CancellationToken::new(), TaskTracker::new()))
+        Ok(Self::at(Place::Machine(Box::new(machine)), CancellationToken::new(), TaskTracker::new()))
     }
 
     fn at(place: Place, ends: CancellationToken, tasks: TaskTracker) -> Arc<Self> {

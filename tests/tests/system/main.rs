@@ -11,6 +11,7 @@ mod isolation;
 mod lab;
 mod lesson;
 mod nothing_left;
+mod refusals;
 mod rootless;
 mod server;
 mod world;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         rootless::two_engines_know_nothing_of_each_other,
         rootless::nothing_outlives_the_engine,
         rootless::who_cannot_have_one_is_told_why,
+        refusals::each_names_its_wall,
         lesson::every_lesson_proves_itself,
         lesson::list_and_lint,
         lesson::broken_promises_are_found,

@@ -20,6 +20,10 @@ tier: Tier,
  */
 tier_why: string, 
 /**
+ * Why there is a new lab host although nobody asked for one, in a sentence for the learner.
+ */
+notice?: string | null, 
+/**
  * How many times it was reset; a change tells a page that its terminals are new.
  */
 generation: number, 

@@ -3,6 +3,7 @@ import type { Container } from "./Container";
 import type { Host } from "./Host";
 import type { Kernel } from "./Kernel";
 import type { LabId } from "./LabId";
+import type { Refusal } from "./Refusal";
 
 /**
  * The state of one lab at one moment.
@@ -35,4 +36,14 @@ containers: Array<Container>,
 /**
  * Whether a limit cut the picture short (see [`PROCESSES_MAX`]).
  */
-truncated: boolean, };
+truncated: boolean, 
+/**
+ * What the kernel refused to containers' processes of late, the newest last (see [`crate::refusal::REFUSALS_MAX`]). Empty
+ * in the sandbox tier, where the kernel is everybody's and nobody may trace it.
+ */
+refusals: Array<Refusal>, 
+/**
+ * How many events of the kernel's were lost to a limit or were not understood, so that a refusal may be missing; rounded as
+ * [`Refusal::count`] is.
+ */
+refusals_lost: number, };

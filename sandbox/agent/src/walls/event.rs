@@ -26,6 +26,13 @@ pub enum What {
         /// What it looks like.
         looks: Looks,
     },
+    /// A thread, not always this one, is about to be called something else.
+    Rename {
+        /// Its pid.
+        thread: u32,
+        /// `comm`.
+        comm: String,
+    },
     /// The thread is gone.
     Exit,
     /// A wall has refused, or, of a capability, has not.
@@ -162,6 +169,7 @@ fn probed(name: &str, fields: &Fields<'_>) -> Option<What> {
     let speech = match name {
         "exec" => return Some(What::Exec(fields.looks()?)),
         "fork" => return Some(What::Fork { child: fields.number("pid")?, looks: fields.looks()? }),
+        "rename" => return Some(What::Rename { thread: fields.number("pid")?, comm: fields.comm()? }),
         "exit" => return Some(What::Exit),
         "cap" => {
             let number: u32 = fields.number("cap")?;
@@ -217,11 +225,15 @@ impl Fields<'_> {
         let level: u32 = self.number("level")?;
         let pid = self.list("nr")?.nth(4)?.parse::<i32>().ok()?;
         let pid = if level > 0 { u32::try_from(pid).unwrap_or(0) } else { 0 };
+        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
+    }
+
+    /// Two numbers of eight bytes each; what lies behind the first zero byte is not the name's.
+    fn comm(&self) -> Option<String> {
         let words: Option<Vec<u64>> = self.list("comm")?.map(hex).collect();
         let bytes: Vec<u8> =
-            words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0).collect();
-        let comm = String::from_utf8_lossy(&bytes).into_owned();
-        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm })
+            words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn device(&self) -> Option<String> {

@@ -63,6 +63,8 @@ pub fn probes() -> Vec<Probe> {
     let mut all = vec![
         probe("exec", format!("t sched_process_exec pid=p->pid nr={}", looks("p")), ""),
         probe("fork", format!("t sched_process_fork pid=child->pid nr={}", looks("child")), ""),
+        // Told before the name is there, and with the thread that is to have it.
+        probe("rename", "t task_rename pid=task->pid comm=+0(comm):x64[2]".into(), ""),
         probe("exit", "t sched_process_exit pid=p->pid".into(), ""),
         probe(
             "cap",

@@ -46,6 +46,12 @@ fn what_threads_look_like() {
     // On the machine itself there is no second number: what stands there is whatever lies behind.
     let kernel = exec.replace("level=2", "level=0").replace(",105}", ",97128193}");
     assert_eq!(what(&kernel), What::Exec(Looks { pid: 0, ..looks }));
+    let rename = "275     [000] ...1.    89.2: rename: (x) pid=276 comm={0x6f0a61,0x8877665544332211}";
+    assert_eq!(
+        what(rename),
+        What::Rename { thread: 276, comm: "a\no".into() },
+        "the name, and nothing behind it"
+    );
     let exit = "275     [000] ...1.    89.249026: exit: (__probestub_sched_process_exit+0x4/0x10) pid=275";
     assert_eq!(what(exit), What::Exit);
 }

@@ -140,6 +140,13 @@ fn a_signal_s_end_is_no_call() {
 }
 
 #[test]
+fn a_thread_goes_by_the_name_that_it_has_now() {
+    let renamed = |thread| What::Rename { thread, comm: "new".into() };
+    assert_eq!(one([renamed(7), returned(MOUNT, EPERM)]).comm, "new");
+    assert_eq!(one([renamed(8), returned(MOUNT, EPERM)]).comm, "mount", "somebody else's");
+}
+
+#[test]
 fn only_what_containers_execute_counts() {
     let refused = || [What::Spoke(capability(21)), returned(MOUNT, EPERM)];
     // The lab host's shell, and the engine's child before it executes the container's program.
