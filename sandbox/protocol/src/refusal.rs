@@ -22,7 +22,7 @@ pub struct Refusal {
     pub mnt: u64,
     /// The pid of the thread on the lab host: of the first where there were several.
     pub pid: u32,
-    /// Its name (`comm`) when it began to execute its program.
+    /// Its name (`comm`) at that time; the process can rewrite it.
     pub comm: String,
     /// The system call: `mount`; its number where it has no name.
     pub syscall: String,

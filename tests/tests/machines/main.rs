@@ -13,6 +13,7 @@ mod client;
 mod deaths;
 mod fresh;
 mod hostile;
+mod refusals;
 mod use_of;
 mod world;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         deaths::every_death_is_told_and_another_machine_takes_its_place,
         deaths::a_machine_that_dies_again_and_again_is_given_up,
         deaths::nothing_is_left_of_a_killed_agent,
+        refusals::each_names_its_wall,
         hostile::a_neighbour_does_not_notice,
     ];
     harness::run(&world, &tests, &filters, &mut |line| println!("{line}")).exit_code()

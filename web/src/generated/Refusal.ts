@@ -23,7 +23,7 @@ mnt: number,
  */
 pid: number, 
 /**
- * Its name (`comm`) when it began to execute its program.
+ * Its name (`comm`) at that time; the process can rewrite it.
  */
 comm: string, 
 /**

@@ -26,6 +26,13 @@ pub enum What {
         /// What it looks like.
         looks: Looks,
     },
+    /// A thread, not always this one, is about to be called something else.
+    Rename {
+        /// Its pid.
+        thread: u32,
+        /// `comm`.
+        comm: String,
+    },
     /// The thread is gone.
     Exit,
     /// A wall has refused, or, of a capability, has not.
@@ -42,7 +49,7 @@ pub enum What {
 /// What is told of a thread when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// Its pid in the lab host's pid namespace; 0 where it has none there.
+    /// Its pid on the machine, which is the lab host.
     pub pid: u32,
     /// The inode of its mount namespace.
     pub mnt: u64,
@@ -162,6 +169,7 @@ fn probed(name: &str, fields: &Fields<'_>) -> Option<What> {
     let speech = match name {
         "exec" => return Some(What::Exec(fields.looks()?)),
         "fork" => return Some(What::Fork { child: fields.number("pid")?, looks: fields.looks()? }),
+        "rename" => return Some(What::Rename { thread: fields.number("pid")?, comm: fields.comm()? }),
         "exit" => return Some(What::Exit),
         "cap" => {
             let number: u32 = fields.number("cap")?;
@@ -213,15 +221,16 @@ impl Fields<'_> {
     }
 
     fn looks(&self) -> Option<Looks> {
-        // The fifth half-word of the pid's numbers is the number one level below the machine; that level may not be there.
-        let level: u32 = self.number("level")?;
-        let pid = self.list("nr")?.nth(4)?.parse::<i32>().ok()?;
-        let pid = if level > 0 { u32::try_from(pid).unwrap_or(0) } else { 0 };
+        let pid = self.number("pid")?;
+        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
+    }
+
+    /// Two numbers of eight bytes each; what lies behind the first zero byte is not the name's.
+    fn comm(&self) -> Option<String> {
         let words: Option<Vec<u64>> = self.list("comm")?.map(hex).collect();
         let bytes: Vec<u8> =
-            words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0).collect();
-        let comm = String::from_utf8_lossy(&bytes).into_owned();
-        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm })
+            words?.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn device(&self) -> Option<String> {

@@ -69,6 +69,10 @@ impl Judge {
             What::Exec(looks) => self.enter(tid, looks),
             What::Fork { child, looks } if self.threads.contains_key(&tid) => self.enter(child, looks),
             What::Fork { .. } => None,
+            What::Rename { thread, comm } => {
+                self.threads.get_mut(&thread)?.looks.comm = comm;
+                None
+            }
             What::Exit => {
                 self.threads.remove(&tid);
                 None

@@ -108,7 +108,10 @@ impl Inner {
     }
 
     fn name(&mut self, mnt: u64, id: &str, name: &str) {
-        for Entry { refusal, .. } in self.entries.iter_mut().filter(|entry| entry.refusal.mnt == mnt) {
+        let is_its = |refusal: &Refusal| {
+            refusal.mnt == mnt && (refusal.container.is_empty() || id.is_empty() || refusal.container == id)
+        };
+        for Entry { refusal, .. } in self.entries.iter_mut().filter(|entry| is_its(&entry.refusal)) {
             if refusal.name.is_empty() && !name.is_empty() {
                 name.clone_into(&mut refusal.name);
                 self.stale = true;
@@ -146,8 +149,11 @@ impl Entry {
     /// Whether it differs in nothing that is told but in who was first, and how often.
     fn is_like(&self, other: &Refusal) -> bool {
         let known = &self.refusal;
-        (known.mnt, &known.comm, &known.syscall, &known.errno, known.wall)
-            == (other.mnt, &other.comm, &other.syscall, &other.errno, other.wall)
+        // The kernel gives a namespace's number to another container once this one is gone.
+        let is_same = |one: &str, two: &str| one == two || one.is_empty() || two.is_empty();
+        is_same(&known.container, &other.container)
+            && (known.mnt, &known.comm, &known.syscall, &known.errno, known.wall)
+                == (other.mnt, &other.comm, &other.syscall, &other.errno, other.wall)
             && (&known.capability, &known.profile, &known.operation)
                 == (&other.capability, &other.profile, &other.operation)
     }

@@ -16,8 +16,8 @@ const NAME: &str = "isolab";
 /// The ring of each processor, in KiB: 2000 events or so, between two turns of the reader.
 const RING_KIB: &str = "256";
 
-/// What a process looks like when it appears. Its name in numbers, for it may hold anything; of its pids the first two.
-const LOOKS: &str = "$.thread_pid->numbers:s32[5] level=$.thread_pid->level mnt=$.nsproxy->mnt_ns->ns.inum \
+/// What a process looks like when it appears. Its name in numbers, for it may hold anything.
+const LOOKS: &str = "mnt=$.nsproxy->mnt_ns->ns.inum \
                      comm=$.comm:x64[2] group=$.cgroups->dfl_cgrp->kn->name:string";
 
 /// A place in the kernel that tells something.
@@ -61,8 +61,10 @@ pub fn probes() -> Vec<Probe> {
     let looks = |task: &str| LOOKS.replace("$.", &format!("{task}->"));
     let probe = |name, definition: String, filter| Probe { name, definition, filter };
     let mut all = vec![
-        probe("exec", format!("t sched_process_exec pid=p->pid nr={}", looks("p")), ""),
-        probe("fork", format!("t sched_process_fork pid=child->pid nr={}", looks("child")), ""),
+        probe("exec", format!("t sched_process_exec pid=p->pid {}", looks("p")), ""),
+        probe("fork", format!("t sched_process_fork pid=child->pid {}", looks("child")), ""),
+        // Told before the name is there, and with the thread that is to have it.
+        probe("rename", "t task_rename pid=task->pid comm=+0(comm):x64[2]".into(), ""),
         probe("exit", "t sched_process_exit pid=p->pid".into(), ""),
         probe(
             "cap",
@@ -115,14 +117,11 @@ pub fn start() -> io::Result<Tracing> {
 
 fn start_in(tracing: &Path) -> io::Result<Tracing> {
     let instance = tracing.join("instances").join(NAME);
-    match std::fs::create_dir(&instance) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&instance, &error)),
-        _ => {}
-    }
+    without_names(tracing, || match std::fs::create_dir(&instance) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(&instance, &error)),
+        _ => Ok(()),
+    })?;
     write(&instance.join("buffer_size_kb"), RING_KIB)?;
-    // Names of processes are a container's to choose, and do not belong into lines that are to be read.
-    // An option of all tracing, which an instance does not have.
-    write(&tracing.join("options/record-cmd"), "0")?;
     let mut left_out = Vec::new();
     for probe in probes() {
         if let Err(error) = put(tracing, &instance, &probe) {
@@ -135,6 +134,17 @@ fn start_in(tracing: &Path) -> io::Result<Tracing> {
     let path = instance.join("trace_pipe");
     let pipe = File::open(&path).map_err(|error| at(&path, &error))?;
     Ok(Tracing { pipe, left_out })
+}
+
+/// Makes an instance whose lines hold no names of processes, which are a container's to choose: `<...>` stands in their place. An
+/// instance takes this over from the machine's own tracing when it is made, and has no switch of its own.
+fn without_names(tracing: &Path, make: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let names = tracing.join("options/record-cmd");
+    let before = std::fs::read_to_string(&names).map_err(|error| at(&names, &error))?;
+    write(&names, "0")?;
+    let made = make();
+    write(&names, before.trim())?;
+    made
 }
 
 fn put(tracing: &Path, instance: &Path, probe: &Probe) -> io::Result<()> {
