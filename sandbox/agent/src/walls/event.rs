@@ -6,7 +6,7 @@
 /// What happened, and to which thread of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The thread's pid, outside every pid namespace.
+    /// The thread's pid on the machine, which is the lab host.
     pub tid: u32,
     /// When, in microseconds of the kernel's clock.
     pub at_us: u64,
@@ -49,8 +49,6 @@ pub enum What {
 /// What is told of a thread when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// Its pid on the machine, which is the lab host.
-    pub pid: u32,
     /// The inode of its mount namespace.
     pub mnt: u64,
     /// The last part of its cgroup's name.
@@ -221,8 +219,7 @@ impl Fields<'_> {
     }
 
     fn looks(&self) -> Option<Looks> {
-        let pid = self.number("pid")?;
-        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
+        Some(Looks { mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
     }
 
     /// Two numbers of eight bytes each; what lies behind the first zero byte is not the name's.

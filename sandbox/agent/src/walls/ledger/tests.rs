@@ -36,8 +36,6 @@ fn like_refusals_are_one_with_a_count_and_the_newest_is_last() {
     // Each thing that tells them apart does.
     for other in [
         Refusal { mnt: 6, ..refusal("a") },
-        // The kernel has given the namespace's number to another container.
-        Refusal { container: "other".into(), ..refusal("a") },
         Refusal { syscall: "umount2".into(), ..refusal("a") },
         Refusal { errno: "EACCES".into(), ..refusal("a") },
         Refusal { wall: Wall::UserNamespace, ..refusal("a") },
@@ -82,6 +80,18 @@ fn a_flood_of_different_ones_is_bounded_in_number_and_in_rate_and_is_told_in_the
 }
 
 #[test]
+fn a_number_that_the_kernel_gives_again_is_another_container() {
+    let (ledger, now) = (Ledger::default(), Instant::now());
+    let of = |container: &str| Refusal { container: container.into(), ..refusal("a") };
+    ledger.record(of("gone"));
+    ledger.record(of("new"));
+    ledger.record(of("new"));
+    let told = ledger.tell(now);
+    let counts: Vec<_> = told.refusals.iter().map(|r| (r.container.as_str(), r.count)).collect();
+    assert_eq!(counts, [("gone", 1), ("new", 2)]);
+}
+
+#[test]
 fn what_is_lost_is_rounded_as_well() {
     let (ledger, now) = (Ledger::default(), Instant::now());
     for (count, told) in [(1, 1), (2, 3), (2, 4), (2, 4), (1, 8), (92, 64)] {
@@ -96,7 +106,9 @@ fn a_name_is_kept_when_the_container_has_gone_and_nothing_outlives_a_lab() {
     ledger.record(refusal("a"));
     ledger.record(Refusal { mnt: 6, container: "kernel's word".into(), ..refusal("a") });
     ledger.name(5, "id", "web");
-    ledger.name(6, "engine's word", "db");
+    // The kernel has given the namespace's number to another container: it is not that one that was refused.
+    ledger.name(6, "another", "cache");
+    ledger.name(6, "kernel's word", "db");
     ledger.name(5, "", "");
     let told = ledger.tell(now);
     let names: Vec<_> = told.refusals.iter().map(|r| (r.container.as_str(), r.name.as_str())).collect();
