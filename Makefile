@@ -22,8 +22,12 @@ help: ## List what can be made
 run: setup-run build images ## Install what is missing, build, and serve on 127.0.0.1:8080
 	@exec "$(PROGRAMS)/isolab" serve --listen $(ADDRESS)
 
-.PHONY: setup-run setup-test setup-bench
-setup-run setup-test setup-bench: setup-%:
+.PHONY: vm
+vm: setup-vm build images ## Install QEMU if it is missing, and build what labs in virtual machines are made of
+	@"$(PROGRAMS)/isolab" vm build
+
+.PHONY: setup-run setup-vm setup-test setup-bench setup-box
+setup-run setup-vm setup-test setup-bench setup-box: setup-%:
 	@scripts/setup $*
 
 .PHONY: build
@@ -33,6 +37,10 @@ build: web ## Build the programs
 .PHONY: images
 images: ## Build what labs are made of, from this machine's distribution
 	@sandbox/images/build
+
+.PHONY: box
+box: setup-box build images ## Build the instructors' VM, a box that vagrant starts (vagrant/README.md)
+	@"$(PROGRAMS)/isolab" vm box
 
 .PHONY: web
 web: web/dist/app.js ## Bundle the pages' scripts and styles
@@ -52,8 +60,13 @@ test: setup-test ## Prove everything, as root and as an ordinary user
 	@scripts/test
 
 .PHONY: endure
-endure: ## Kill the engine 200 times under load, and have 500 containers in one lab
-	ISOLAB_KILLS=200 ISOLAB_MANY=500 cargo test -p isolab-engine --test docker_cli -- --nocapture killed:: many::
+endure: build ## Kill the engine 200 times under load, have 500 containers in one lab, restore 200 virtual machines
+	ISOLAB_KILLS=200 ISOLAB_MANY=500 cargo test --locked --workspace --test docker_cli -- --nocapture killed:: many::
+	ISOLAB_RESTORES=200 ISOLAB_BIN_DIR=$(PROGRAMS) cargo test --locked --workspace --test machines -- fresh::
+
+.PHONY: vagrant-test
+vagrant-test: setup-box build images ## Have vagrant start the instructors' VM, and fetch a lesson from it, as root
+	@ISOLAB_BIN_DIR="$(PROGRAMS)" vagrant/test
 
 .PHONY: parity
 parity: setup-test build images ## Hold the engine against a real dockerd, as root
@@ -67,6 +80,10 @@ lint: web ## Formatting, lints, types: nothing is run
 bench: setup-bench build images ## Start-up and echo times on this machine
 	"$(PROGRAMS)/isolab" bench start
 	"$(PROGRAMS)/isolab" bench echo
+
+.PHONY: bench-vm
+bench-vm: vm ## Labs in virtual machines: how soon they are there, what they cost, a hundred side by side
+	"$(PROGRAMS)/isolab" bench vm
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, ten minutes each (SECONDS=60: less)

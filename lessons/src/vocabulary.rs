@@ -6,8 +6,9 @@ use isolab_protocol::Observation;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// What a lesson's `needs` may name: the agent's names for what a machine can do (`isolab doctor`).
-pub(crate) const NEEDS: [&str; 5] = ["user-namespaces", "id-range", "cgroup-v2", "apparmor", "vm-tier"];
+/// What a lesson's `needs` may name: the agent's names for what labs of some tier have.
+pub(crate) const NEEDS: [&str; 6] =
+    ["user-namespaces", "id-range", "cgroup-v2", "apparmor", "real-root", "vm"];
 
 /// What a lesson's `images` may name: the tags that the image recipe makes.
 pub(crate) const IMAGES: [&str; 4] = ["ubuntu", "debian", "alpine", "busybox"];

@@ -47,7 +47,7 @@ distribution_sources() {
 # Sets apt_sources (files) and apt_settings (a file: how this machine reaches its archive).
 prepare_apt() {
   local apt=$cache/apt
-  mkdir -p "$apt/state/lists/partial" "$cache/debs/partial"
+  mkdir -p "$apt/state/lists/partial" "$debs/partial"
   : >"$apt/status"
   rm -rf "$apt/sources.d" && mkdir "$apt/sources.d"
   distribution_sources "$apt/sources.d"
@@ -59,7 +59,7 @@ prepare_apt() {
   } >"$apt_settings"
   { cat "$apt_settings"
     echo "Dir::State \"$apt/state\"; Dir::State::status \"$apt/status\"; Dir::Cache \"$apt\";"
-    echo "Dir::Cache::archives \"$cache/debs\"; Dir::Cache::pkgcache \"\"; Dir::Cache::srcpkgcache \"\"; Dir::Etc::parts \"/dev/null\"; Dir::Etc::main \"/dev/null\";"
+    echo "Dir::Cache::archives \"$debs\"; Dir::Cache::pkgcache \"\"; Dir::Cache::srcpkgcache \"\"; Dir::Etc::parts \"/dev/null\"; Dir::Etc::main \"/dev/null\";"
     echo "Dir::Etc::sourcelist \"/dev/null\"; Dir::Etc::sourceparts \"$apt/sources.d\";"
     # The files lie in folders of the caller, which apt's own download user may not be able to reach.
     echo 'APT::Sandbox::User "root"; APT::Install-Recommends "false"; APT::Get::Assume-Yes "true";'
@@ -68,9 +68,9 @@ prepare_apt() {
 
 # apt-get on the private state, with a line of progress now and then instead of one for each package.
 private_apt() {
-  APT_CONFIG=$cache/apt/apt.conf apt-get -q "$@" 2>&1 | awk '
-    /^Get:/ { if (++fetched % 25 == 0) print "images:   " fetched " files fetched"; next }
-    /^(Err:|E:|W:|Fetched )/ { print "images:   " $0 }
+  APT_CONFIG=$cache/apt/apt.conf apt-get -q "$@" 2>&1 | awk -v prefix="$prefix:  " '
+    /^Get:/ { if (++fetched % 25 == 0) print prefix, fetched, "files fetched"; next }
+    /^(Err:|E:|W:|Fetched )/ { print prefix, $0 }
     { fflush() }' >&2
 }
 

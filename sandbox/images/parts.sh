@@ -4,6 +4,8 @@
 # The names in a package list, without its comments.
 packages_of() { sed 's/#.*//' "$recipe/packages/$1" | xargs; }
 
+usr_merge_hook=/usr/share/mmdebstrap/hooks/maybe-merged-usr
+
 # Downloads all that the parts need before any of them is built: apt takes up again where a download
 # broke off, which a half-built system cannot.
 download() {
@@ -11,31 +13,35 @@ download() {
   say "downloading packages"
   private_apt update || die "the package lists could not be fetched" "${mend[@]}"
   # Where /usr is merged from the start, the script that would merge it (40 MB with its Perl) is not needed.
-  local hook=/usr/share/mmdebstrap/hooks/maybe-merged-usr
   usr_merge=()
-  if [ -d $hook ] && in_archive usr-is-merged; then usr_merge=(--include=usr-is-merged --hook-dir=$hook); fi
+  if [ -d $usr_merge_hook ] && in_archive usr-is-merged; then usr_merge=(--include=usr-is-merged "--hook-dir=$usr_merge_hook"); fi
   # shellcheck disable=SC2046 # package names have no spaces
   private_apt install --download-only '?essential' ${usr_merge:+usr-is-merged} $(packages_of lab-host) $(packages_of distribution) ||
     die "not every package could be downloaded" "${mend[@]}"
   # The command line alone where the distribution packages it so; otherwise it is taken out of the daemon's package.
   docker_package=docker.io
-  if in_archive docker-cli; then docker_package=docker-cli; fi
-  (cd "$cache/debs" && private_apt download "$docker_package" busybox-static) ||
+  if in_archive docker-cli; then docker_package="docker-cli"; fi
+  (cd "$debs" && private_apt download "$docker_package" busybox-static) ||
     die "$docker_package or busybox-static could not be downloaded" "${mend[@]}"
   # Every time stamp in an image is at most that of the newest package list.
-  SOURCE_DATE_EPOCH=$(sed -n 's/^Date: //p' "$cache"/apt/state/lists/*Release | xargs -d '\n' -I{} date -d {} +%s | sort -n | tail -1)
-  export SOURCE_DATE_EPOCH
-  tar_as_root=(--sort=name --owner=0 --group=0 --numeric-owner "--mtime=@$SOURCE_DATE_EPOCH" --format=pax
-    --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime)
+  fix_time "$(sed -n 's/^Date: //p' "$cache"/apt/state/lists/*Release | xargs -d '\n' -I{} date -d {} +%s | sort -n | tail -1)"
 }
 
-deb_of() { find "$cache/debs" -maxdepth 1 -name "$1_*.deb" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-; }
+# fix_time SECONDS: the latest time that anything in a result may have.
+fix_time() {
+  export SOURCE_DATE_EPOCH=$1
+  tar_as_root=(--sort=name --owner=0 --group=0 --numeric-owner "--mtime=@$SOURCE_DATE_EPOCH" --format=pax
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime")
+}
 
-# part NAME BUILDER INPUTS...: sets part_tar to the tar that `BUILDER` writes to the file it is given.
+deb_of() { find "$debs" -maxdepth 1 -name "$1_*.deb" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-; }
+
+# part NAME BUILDER INPUTS...: sets part_tar to the tar that `BUILDER` writes to the file it is given. What else it depends on
+# is in part_also.
 part() {
   local name=$1 builder=$2 digest
   shift 2
-  digest=$({ echo "$distribution $release $architecture $version $subordinate_ids"; declare -f "$builder" bootstrap pack
+  digest=$({ echo "$distribution $release $architecture $version $subordinate_ids ${part_also-}"; declare -f "$builder" bootstrap pack
     cd "$recipe" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   } | sha256sum | cut -c1-32)
   part_tar=$cache/parts/$name-$digest.tar
@@ -49,6 +55,9 @@ part() {
 # A tar of folder $1 as file $2: owned by root, in a fixed order, with a fixed time.
 pack() { tar --create --file "$2" --directory "$1" "${tar_as_root[@]}" .; }
 
+# Options of mmdebstrap that a recipe needs before the new system's apt is first used.
+source_hooks=()
+
 # bootstrap TAR PACKAGES OPTIONS...: the essential set and PACKAGES, installed and configured.
 bootstrap() {
   local tar=$1 packages=$2 mode=unshare
@@ -56,10 +65,10 @@ bootstrap() {
   [ "$(id -u)" = 0 ] && mode=root
   # The settings of this machine's apt (a proxy, say) are needed to build and do not belong in the result.
   LC_ALL=C mmdebstrap --quiet --mode=$mode --variant=essential --format=tar \
-    --include="$packages" "${usr_merge[@]}" --aptopt="$apt_settings" --dpkgopt="$recipe/dpkg.cfg" \
+    --include="$packages" --aptopt="$apt_settings" --dpkgopt="$recipe/dpkg.cfg" \
     --skip=download/empty --skip=essential/unlink --skip=output/dev \
     --setup-hook='mkdir -p "$1/var/cache/apt/archives"' \
-    --setup-hook="sync-in '$cache/debs' /var/cache/apt/archives" \
+    --setup-hook="sync-in '$debs' /var/cache/apt/archives" "${source_hooks[@]}" "${usr_merge[@]}" \
     --customize-hook='rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/log/* "$1"/var/cache/debconf/*' \
     --customize-hook='rm -f "$1"/var/cache/apt/archives/lock; chown -R 0:0 "$1/var/cache/apt"' \
     --customize-hook='rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id "$1"/etc/*-' \
@@ -78,8 +87,10 @@ bootstrap() {
 subordinate_ids='sed -i -E "s/^(SUB_[UG]ID_MAX).*/\1 130719/; s/^(SUB_[UG]ID_COUNT).*/\1 4096/" "$1/etc/login.defs"
   echo dockremap:100000:20480 | tee "$1/etc/subuid" >"$1/etc/subgid"'
 
+# build_lab_host TAR OPTIONS...
 build_lab_host() {
-  local files=$work/files docker=$work/docker
+  local tar=$1 files=$work/files docker=$work/docker
+  shift
   mkdir -p "$docker" && dpkg-deb --extract "$(deb_of $docker_package)" "$docker"
   cp -r "$recipe/lab-host" "$files"
   # Mount points of the agent: the engine, and the images that it lists.
@@ -93,9 +104,9 @@ build_lab_host() {
   # An ordinary user's shell is like root's, and there is a place for what an engine of their own keeps.
   mkdir -p "$files/etc/skel/.local/share" && cp "$files"/root/{.bashrc,.profile} "$files/etc/skel/"
   pack "$files" "$work/files.tar"
-  bootstrap "$1" "$(packages_of lab-host)" --customize-hook='chroot "$1" groupadd --system docker' \
+  bootstrap "$tar" "$(packages_of lab-host)" --customize-hook='chroot "$1" groupadd --system docker' \
     --customize-hook="tar-in '$work/files.tar' /" --customize-hook="$subordinate_ids" \
-    --customize-hook='chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash learner; rm -f "$1"/etc/*-'
+    --customize-hook='chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash learner; rm -f "$1"/etc/*-' "$@"
 }
 
 build_distribution() { bootstrap "$1" "$(packages_of distribution)"; }

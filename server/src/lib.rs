@@ -16,5 +16,6 @@ pub mod pages;
 pub mod presence;
 mod programs;
 pub mod progress;
+pub mod routing;
 pub mod serving;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Where Isolab's other programs are.
+//! Where Isolab's other programs and its recipes are.
 
 use std::path::{Path, PathBuf};
 use std::{env, io};
@@ -24,4 +24,21 @@ pub fn find(name: &str) -> io::Result<PathBuf> {
 fn beside(executable: &Path) -> PathBuf {
     let folder = executable.parent().unwrap_or(Path::new("/"));
     if folder.ends_with("deps") { folder.parent().unwrap_or(folder).to_owned() } else { folder.to_owned() }
+}
+
+/// Where an installed Isolab has its recipes.
+const INSTALLED: &str = "/usr/share/isolab";
+
+/// The path of a recipe, which is a script with files beside it: in the folder that this program was built in, or where Isolab is
+/// installed. Errors say where it was sought.
+pub fn recipe(path: &str) -> io::Result<PathBuf> {
+    let program = env::current_exe()?;
+    let folders = program.ancestors().chain([Path::new(INSTALLED)]);
+    folders.map(|folder| folder.join(path)).find(|recipe| recipe.is_file()).ok_or_else(|| {
+        let why = format!(
+            "the recipe {path} is neither in a folder above {} nor in {INSTALLED}; run the program that `make build` made",
+            program.display()
+        );
+        io::Error::new(io::ErrorKind::NotFound, why)
+    })
 }

@@ -7,6 +7,9 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// The name of the one lab of the agent inside a guest; the host's agent has its own name for it.
+pub const LAB: &str = "machine";
+
 /// What a line begins with, so that the rest of an earlier conversation is not taken for a greeting.
 const MARK: &str = "isolab-greeting ";
 

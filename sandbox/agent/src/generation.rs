@@ -141,6 +141,14 @@ impl Generation {
         }
     }
 
+    /// What executes it, in a sentence, where that is not this machine's kernel.
+    pub fn accelerated(&self) -> Option<&str> {
+        match &self.place {
+            Place::Container(_) => None,
+            Place::Machine(machine) => Some(machine.accelerated()),
+        }
+    }
+
     /// How many changes were observed so far.
     pub async fn seq(&self) -> u64 {
         match &self.place {
@@ -162,7 +170,7 @@ impl Generation {
         match &self.place {
             Place::Container(container) => tokio::select! {
                 status = container.host().init().exited() => {
-                    Gone::Ended(format!("The lab host's first process ended with status {status}."))
+                    Gone::Ended(format!("The lab host's engine ended with status {status}."))
                 }
                 () = container.observer().watch() => Gone::Ended("The lab could not be observed.".into()),
             },

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::refusal::{Kind, Refusal};
 use crate::spec;
 use crate::terminal::{Shell, Size};
+use crate::whole;
 use isolab_runtime::{EnterPlan, Io, Plan, Running, Stdio, Zygote};
 use oci_spec::runtime::Spec;
 use std::io;
@@ -67,6 +68,22 @@ impl LabHost {
         })
     }
 
+    /// The machine itself as a lab host; its engine does not serve yet.
+    pub fn of_machine(zygote: &Zygote) -> Result<Self, Refusal> {
+        let spec = whole::spec::machine()
+            .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
+        let (engine, ours) = whole::engine::start()?;
+        let procfs = std::fs::File::open("/proc").map_err(|error| failed("a way to /proc", &error))?;
+        Ok(Self {
+            init: Arc::new(engine),
+            procfs: procfs.into(),
+            engine: Engine::converse(ours),
+            zygote: zygote.clone(),
+            spec: Arc::new(spec),
+            entering: Arc::new(Semaphore::new(ENTERING_MAX)),
+        })
+    }
+
     /// Waits until the engine serves. Errors: it ended, or never answered.
     pub async fn ready(&self) -> Result<(), Refusal> {
         let dead = |status: i32| {
@@ -90,7 +107,7 @@ impl LabHost {
         }
     }
 
-    /// Its first process.
+    /// Its engine's process, which is its first one where it is a container.
     pub fn init(&self) -> &Arc<Child> {
         &self.init
     }

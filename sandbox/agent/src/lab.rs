@@ -35,7 +35,7 @@ const SETUP_TOLD_CHARS: usize = 500;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A machine that dies within this time of being ready dies early: a learner cannot have done much.
-const EARLY: Duration = Duration::from_secs(10);
+const EARLY: Duration = Duration::from_secs(5);
 
 /// So many early deaths in a row end the lab.
 const EARLY_DEATHS_MAX: u32 = 3;
@@ -124,6 +124,15 @@ impl Lab {
     pub fn view(&self) -> View {
         let status = self.status.borrow().clone();
         let left = self.presence.left(self.idle).map(|left| left.as_secs() as u32);
+        let mut tier_why = match self.tier {
+            Tier::Sandbox => "It needs neither the machine's root nor a kernel of its own.".to_owned(),
+            Tier::Vm => "It has a kernel of its own, and real root on it.".to_owned(),
+        };
+        if let Phase::Ready(generation) = &status.phase
+            && let Some(accelerated) = generation.accelerated()
+        {
+            tier_why = format!("{tier_why} {accelerated}");
+        }
         let (state, ends_in_seconds) = match status.phase {
             Phase::Opening => (LabPhase::Opening, None),
             Phase::Ready(_) => (LabPhase::Ready, left),
@@ -132,10 +141,7 @@ impl Lab {
         View {
             id: self.id.clone(),
             tier: self.tier,
-            tier_why: match self.tier {
-                Tier::Sandbox => "It needs neither the machine's root nor a kernel of its own.".into(),
-                Tier::Vm => "It has a kernel of its own, and real root on it.".into(),
-            },
+            tier_why,
             notice: status.notice,
             state,
             generation: status.number,
@@ -392,7 +398,7 @@ async fn open_container(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<
 async fn open_machine(lab: &Arc<Lab>, world: &Arc<World>, seq: u64) -> Result<Arc<Generation>, Refusal> {
     let here = || Refusal::new(Kind::Unavailable, "This is a virtual machine already.");
     let templates = world.templates().ok_or_else(here)?;
-    let template = templates.ready(&|what| tell(lab, what)).await?;
+    let template = templates.ready(&|what| tell_next(lab, what)).await?;
     done(lab);
     tell(lab, "Starting a virtual machine".into());
     Generation::in_machine(templates, &template, &lab.id, seq).await
@@ -418,6 +424,16 @@ fn tell(lab: &Lab, what: String) {
         Some(step) if step.took.is_none() => step.what = what,
         _ => status.steps.push(Step { what, began: Instant::now(), took: None }),
     });
+}
+
+/// The step under way is done, and another begins; told again, it goes on.
+fn tell_next(lab: &Lab, what: String) {
+    let goes_on =
+        |status: &Status| status.steps.last().is_some_and(|step| step.took.is_none() && step.what == what);
+    if !goes_on(&lab.status.borrow()) {
+        done(lab);
+        tell(lab, what);
+    }
 }
 
 /// The step under way, where there is one, is done.

@@ -30,4 +30,5 @@ pub mod store;
 pub mod terminal;
 pub mod vm;
 pub mod walls;
+pub mod whole;
 pub mod world;

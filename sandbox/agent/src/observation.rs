@@ -11,7 +11,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::walls::Ledger;
 use isolab_protocol::LabId;
 use isolab_protocol::observation::{Kernel, Observation, PROCESSES_MAX};
-use isolab_runtime::observe::{Label as Named, Maps, Moment, Reader, Reading, Surroundings};
+use isolab_runtime::observe::{Label as Named, Moment, Reader, Reading, Surroundings};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -87,16 +87,11 @@ struct Known {
 }
 
 impl Observer {
-    /// An observer of a lab host. Errors: the procfs is none.
-    /// `seq` is where an earlier observer of the same lab ended, so that it never goes back.
-    pub fn new(lab: LabId, host: Arc<LabHost>, means: Means, seq: u64) -> Result<Self, Refusal> {
-        let failed =
-            |what: String| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {what}."));
-        let machine = Maps::of_self().map_err(|e| failed(e.to_string()))?;
-        let procfs = host.procfs().try_clone().map_err(|e| failed(e.to_string()))?;
-        let reader = Reader::new(procfs, machine).map_err(|e| failed(e.to_string()))?;
+    /// An observer of a lab host, which `reader` reads. `seq` is where an earlier observer of the same lab ended, so that it never
+    /// goes back.
+    pub fn new(lab: LabId, host: Arc<LabHost>, reader: Reader, means: Means, seq: u64) -> Self {
         let known = tokio::sync::Mutex::new(Known { seq, ..Known::default() });
-        Ok(Self {
+        Self {
             lab,
             host,
             means,
@@ -105,7 +100,7 @@ impl Observer {
             known,
             latest: watch::channel(None).0,
             followed: Notify::new(),
-        })
+        }
     }
 
     /// Looks, now.

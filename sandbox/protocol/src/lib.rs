@@ -19,7 +19,7 @@ pub mod verdict;
 pub use capabilities::CAPABILITIES;
 pub use error::ApiError;
 pub use lab::{ExecRequest, ExecResult, Lab, LabId, LabPhase, LabSpec, StartStep, Tier};
-pub use machine::{Capability, MachineCapabilities};
+pub use machine::{Capability, MachineCapabilities, TierOffer};
 pub use observation::Observation;
 pub use refusal::{Refusal, Wall};
 pub use verdict::{Evidence, Verdict, VerdictState};

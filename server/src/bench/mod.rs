@@ -3,6 +3,7 @@
 //! Every report names the machine and how often was measured; medians and percentiles, never a best of many.
 
 mod bundle;
+mod classroom;
 mod docker;
 mod echo;
 mod engines;
@@ -12,6 +13,7 @@ mod page;
 mod race;
 mod start;
 mod stats;
+mod vm;
 
 pub use machine::Machine;
 pub use stats::Summary;
@@ -29,6 +31,8 @@ pub enum BenchCommand {
     Start(start::StartOptions),
     /// How much memory a lab adds in which nobody does anything
     Memory(Output),
+    /// Labs in virtual machines: how soon they are there, what they cost, and a hundred of them side by side
+    Vm(vm::VmOptions),
 }
 
 /// How a report is printed.
@@ -45,5 +49,6 @@ pub async fn run(command: BenchCommand, home: &Home) -> anyhow::Result<ExitCode>
         BenchCommand::Echo(output) => echo::run(home, &output).await,
         BenchCommand::Start(options) => start::run(&options),
         BenchCommand::Memory(output) => memory::run(home, &output).await,
+        BenchCommand::Vm(options) => vm::run(home, &options).await,
     }
 }

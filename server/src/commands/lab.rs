@@ -50,6 +50,11 @@ struct Report {
 }
 
 impl OpenLab {
+    /// The same in a virtual machine.
+    pub fn in_machine(command: Option<String>, json: bool) -> Self {
+        Self { command, json, tier: Tier::Vm }
+    }
+
     pub async fn run(self, home: &Home) -> anyhow::Result<ExitCode> {
         let agent = AgentProcess::private(home).await?;
         // The signals that end this program have to end the lab first.

@@ -4,6 +4,8 @@ mod doctor;
 mod lab;
 mod serve;
 mod stop;
+mod vm;
+mod vm_box;
 
 use crate::agent_client::AgentError;
 use crate::bench::{self, BenchCommand};
@@ -45,6 +47,9 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Open a lab in this terminal
     Lab(lab::OpenLab),
+    /// Build what lab virtual machines are made of, and boot one
+    #[command(subcommand)]
+    Vm(vm::VmCommand),
     /// Measure how fast Isolab is on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -69,6 +74,7 @@ pub fn run() -> ExitCode {
             Command::Stop => stop::run(&home).await,
             Command::Doctor(doctor) => doctor.run(&home),
             Command::Lab(lab) => lab.run(&home).await,
+            Command::Vm(command) => command.run(&home).await,
             Command::Bench(command) => bench::run(command, &home).await,
             Command::Lesson(command) => lesson_test::run(command, &home).await,
         }

@@ -4,8 +4,9 @@ use super::lab::{Failure, TestLab};
 use super::page;
 use super::report::{Outcome, Result as CaseResult};
 use crate::agent_client::AgentClient;
+use crate::routing;
 use isolab_lessons::{Exercise, Lesson, Script};
-use isolab_protocol::{MachineCapabilities, Verdict, VerdictState};
+use isolab_protocol::{MachineCapabilities, Tier, Verdict, VerdictState};
 use std::time::{Duration, Instant};
 
 /// How long a state must stay unsolved: longer than anything takes that a script has started.
@@ -48,9 +49,9 @@ impl<'l> Case<'l> {
     /// Answers the question; skips it where the machine lacks what the lesson needs.
     pub async fn prove(self, agent: &AgentClient, machine: &MachineCapabilities) -> Outcome {
         let started = Instant::now();
-        let result = match missing(self.lesson, machine) {
-            Some(why) => CaseResult::Skipped(why),
-            None => match self.in_lab(agent).await {
+        let result = match routing::route(&self.lesson.needs, machine) {
+            Err(why) => CaseResult::Skipped(why),
+            Ok(route) => match self.in_lab(agent, route.tier).await {
                 Ok(()) => CaseResult::Passed,
                 Err(failure) => CaseResult::Failed(failure),
             },
@@ -67,8 +68,8 @@ impl<'l> Case<'l> {
         }
     }
 
-    async fn in_lab(&self, agent: &AgentClient) -> Result<(), Failure> {
-        let lab = TestLab::open(agent, self.lesson).await?;
+    async fn in_lab(&self, agent: &AgentClient, tier: Tier) -> Result<(), Failure> {
+        let lab = TestLab::open(agent, self.lesson, tier).await?;
         match self.kind {
             Kind::Unsolved => self.unsolved(&lab, None).await?,
             Kind::Page => page::prove(self.lesson, &lab).await?,
@@ -158,13 +159,4 @@ impl<'l> Case<'l> {
     fn belongs(&self, exercise: &Exercise, verdict: &Verdict) -> bool {
         self.lesson.check(&verdict.check).is_some_and(|check| check.exercise == exercise.id)
     }
-}
-
-/// The first thing that the lesson needs and the machine says it lacks.
-fn missing(lesson: &Lesson, machine: &MachineCapabilities) -> Option<String> {
-    let lacks =
-        |need: &&String| machine.capabilities.iter().any(|known| known.name == **need && !known.available);
-    let need = lesson.needs.iter().find(lacks)?;
-    let found = machine.capabilities.iter().find(|known| known.name == *need)?;
-    Some(format!("this machine lacks {need}: {}", found.found))
 }

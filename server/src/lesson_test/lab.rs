@@ -3,7 +3,7 @@
 use crate::agent_client::{AgentClient, AgentError};
 use isolab_lessons::Lesson;
 use isolab_protocol::{
-    ExecRequest, ExecResult, LabId, LabPhase, LabSpec, Observation, Verdict, VerdictState,
+    ExecRequest, ExecResult, LabId, LabPhase, LabSpec, Observation, Tier, Verdict, VerdictState,
 };
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -29,9 +29,9 @@ pub struct TestLab<'a> {
 pub type Failure = String;
 
 impl<'a> TestLab<'a> {
-    /// Opens a lab, with the lesson's setup.
-    pub async fn open(agent: &'a AgentClient, lesson: &'a Lesson) -> Result<Self, Failure> {
-        let spec = LabSpec { setup: lesson.setup.clone(), ..LabSpec::default() };
+    /// Opens a lab in this tier, with the lesson's setup.
+    pub async fn open(agent: &'a AgentClient, lesson: &'a Lesson, tier: Tier) -> Result<Self, Failure> {
+        let spec = LabSpec { tier: Some(tier), setup: lesson.setup.clone(), ..LabSpec::default() };
         let lab = agent
             .open_ready(&spec, |_| ())
             .await

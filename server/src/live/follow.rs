@@ -3,7 +3,7 @@
 use super::{LiveLab, LiveLabs};
 use crate::agent_client::{AgentClient, AgentError, LabEvent};
 use isolab_protocol::page::LabView;
-use isolab_protocol::{Capability, Lab, LabPhase, LabSpec};
+use isolab_protocol::{Lab, LabPhase, LabSpec};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -42,6 +42,8 @@ pub(super) struct Follower {
     known: bool,
     /// What the learner should know of the present lab, and until when.
     notice: Option<(String, Instant)>,
+    /// Why the lab is not in a cheaper tier, as far as it is known.
+    why_tier: String,
     opened_at: Option<Instant>,
     /// Whether the present lab has been ready.
     was_ready: bool,
@@ -50,7 +52,16 @@ pub(super) struct Follower {
 
 impl Follower {
     pub fn new(labs: Arc<LiveLabs>, lab: Arc<LiveLab>, known: bool) -> Self {
-        Self { labs, lab, known, notice: None, opened_at: None, was_ready: false, attempts: 0 }
+        Self {
+            labs,
+            lab,
+            known,
+            notice: None,
+            why_tier: String::new(),
+            opened_at: None,
+            was_ready: false,
+            attempts: 0,
+        }
     }
 
     /// Follows until nobody looks any more.
@@ -158,14 +169,18 @@ impl Follower {
 
     async fn open(&mut self, agent: &AgentClient) -> Result<Lab, Lost> {
         let lesson = self.labs.course.lesson(&self.lab.slug);
-        if let Some(lesson) = lesson
-            && let Some(lack) = self.labs.machine.lacks(agent, lesson).await.map_err(no_agent)?
-        {
-            return Err(Lost::Stuck(lacking(&lack)));
-        }
+        let tier = match lesson {
+            Some(lesson) => {
+                let route = self.labs.machine.route(agent, lesson).await.map_err(no_agent)?;
+                let route = route.map_err(Lost::Stuck)?;
+                self.why_tier = route.why;
+                Some(route.tier)
+            }
+            None => None,
+        };
         let spec = LabSpec {
             id: Some(self.lab.id.clone()),
-            tier: None,
+            tier,
             setup: lesson.and_then(|lesson| lesson.setup.clone()),
             idle_seconds_max: Some(IDLE_SECONDS_MAX),
         };
@@ -181,7 +196,7 @@ impl Follower {
     }
 
     /// Passes the lab on, unless it has ended.
-    fn news(&mut self, lab: Lab) -> Result<(), Lost> {
+    fn news(&mut self, mut lab: Lab) -> Result<(), Lost> {
         match &lab.state {
             LabPhase::Ended { why }
                 if !self.was_ready || self.opened_at.is_some_and(|at| at.elapsed() < SOON) =>
@@ -202,7 +217,11 @@ impl Follower {
                     self.lab.forget_state();
                     self.notice = None;
                 }
-                let notice = self.notice.as_ref().map(|(notice, _)| notice.clone());
+                if !self.why_tier.is_empty() {
+                    lab.tier_why = format!("{} {}", self.why_tier, lab.tier_why);
+                }
+                let own = self.notice.as_ref().map(|(notice, _)| notice.clone());
+                let notice = lab.notice.clone().or(own);
                 self.lab.tell(LabView { lab: Some(lab), notice, trying: true });
                 Ok(())
             }
@@ -242,14 +261,6 @@ fn no_lab(error: AgentError) -> Lost {
         AgentError::Refused { .. } => Lost::Stuck(sentence(&error)),
         other => no_agent(other),
     }
-}
-
-/// What the lesson needs that the machine does not have, and what to do about it.
-fn lacking(lack: &Capability) -> String {
-    let Capability { name, found, mend, .. } = lack;
-    let found = found.trim_end_matches('.');
-    let mend = mend.as_ref().map(|mend| format!(" To mend it: {mend}")).unwrap_or_default();
-    format!("This lesson needs {name}, which this machine does not have. {found}.{mend}")
 }
 
 /// What happened and what to do, for the page.

@@ -1,8 +1,9 @@
-//! What a lesson needs and the machine lacks.
+//! What the agent said of its machine, kept while it is enough.
 
 use crate::agent_client::{AgentClient, AgentError};
+use crate::routing::{self, Route};
 use isolab_lessons::Lesson;
-use isolab_protocol::{Capability, MachineCapabilities};
+use isolab_protocol::MachineCapabilities;
 use tokio::sync::Mutex;
 
 /// What the agent said of its machine. It takes the agent a tenth of a second to find out, so it is asked once; but a
@@ -13,38 +14,19 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// The first thing that `lesson` cannot do without and the machine does not have.
-    pub async fn lacks(
+    /// Where this lesson's lab is to run; the inner error says why it cannot, in sentences for the page.
+    pub async fn route(
         &self,
         agent: &AgentClient,
         lesson: &Lesson,
-    ) -> Result<Option<Capability>, AgentError> {
-        if lesson.needs.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Result<Route, String>, AgentError> {
         let mut known = self.known.lock().await;
-        if known.as_ref().is_some_and(|known| lacking(known, lesson).is_none()) {
-            return Ok(None);
+        if let Some(Ok(route)) = known.as_ref().map(|known| routing::route(&lesson.needs, known)) {
+            return Ok(Ok(route));
         }
         let machine = agent.capabilities().await?;
-        let lack = lacking(&machine, lesson);
+        let route = routing::route(&lesson.needs, &machine);
         *known = Some(machine);
-        Ok(lack)
+        Ok(route)
     }
-}
-
-/// A need that the agent does not know of is one that it cannot meet.
-fn lacking(machine: &MachineCapabilities, lesson: &Lesson) -> Option<Capability> {
-    lesson.needs.iter().find_map(|need| match machine.capabilities.iter().find(|known| known.name == *need) {
-        Some(known) if known.available => None,
-        Some(known) => Some(known.clone()),
-        None => Some(Capability {
-            name: need.clone(),
-            available: false,
-            required: false,
-            found: "This version of the agent knows nothing of it.".to_owned(),
-            why: String::new(),
-            mend: None,
-        }),
-    })
 }

@@ -1,7 +1,7 @@
 // node's test runner, except that where the machine lacks a browser or images, every test is skipped with the reason:
 // a skip that looks like a pass would be a lie.
 import * as runner from "node:test";
-import { whyNot } from "./needs.mjs";
+import { whyNoMachine, whyNot } from "./needs.mjs";
 
 const missing = whyNot();
 if (missing) console.error(`SKIPPED: ${missing}`);
@@ -10,6 +10,12 @@ if (missing) console.error(`SKIPPED: ${missing}`);
 const TEST_MS_MAX = 180_000;
 
 export const test = (name, run) => runner.test(name, missing ? { skip: missing } : { timeout: TEST_MS_MAX }, run);
+
+/** No single test in a virtual machine should take longer: the first one boots it, under emulation. */
+const MACHINE_TEST_MS_MAX = 400_000;
+const noMachine = whyNoMachine();
+
+export const testInMachine = (name, run) => runner.test(name, noMachine ? { skip: noMachine } : { timeout: MACHINE_TEST_MS_MAX }, run);
 export const describe = runner.describe;
 export const before = (run) => runner.before(() => (missing ? undefined : run()), { timeout: TEST_MS_MAX });
 export const after = (run) => runner.after(() => (missing ? undefined : run()), { timeout: TEST_MS_MAX });

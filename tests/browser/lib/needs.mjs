@@ -26,6 +26,18 @@ export function images() {
   return process.env.ISOLAB_IMAGES ?? join(process.env.ISOLAB_HOME ?? usual, "images");
 }
 
+/** The image of lab VMs, as its recipe made it, beside those of containers. */
+export const machineImages = () => join(images(), "..", "vm");
+
+/** Why tests in virtual machines cannot be run here; undefined where they can. */
+export function whyNoMachine() {
+  if (whyNot()) return whyNot();
+  if (!existsSync(join(machineImages(), "current"))) return `there is no image of virtual machines in ${machineImages()}; make it: make vm`;
+  // Under emulation the checks of a debug build take ten times as long as what they check.
+  if (/\/debug$/.test(process.env.ISOLAB_BIN_DIR ?? "")) return "the programs are those of a debug build; scripts/test runs this with those that users have";
+  return undefined;
+}
+
 /** Why the tests cannot be run here; undefined where they can. */
 export function whyNot() {
   if (!chromium()) return "there is no chromium; install it: sudo apt-get install chromium";

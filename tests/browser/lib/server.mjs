@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "nod
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { images, isolab } from "./needs.mjs";
+import { images, isolab, machineImages } from "./needs.mjs";
 
 const START_MS_MAX = 30_000;
 const END_MS_MAX = 10_000;
@@ -14,12 +14,14 @@ export class Server {
   #child;
   #log = "";
 
-  static async start() {
+  /** `machines`: labs in virtual machines can be opened, too. */
+  static async start({ machines = false } = {}) {
     const server = new Server();
     server.program = isolab();
     assert.ok(server.program, "the program isolab is not built; run: make build");
     server.home = mkdtempSync(join(tmpdir(), "isolab-browser-"));
     symlinkSync(images(), join(server.home, "images"));
+    if (machines) symlinkSync(machineImages(), join(server.home, "vm"));
     server.port = await freePort();
     server.origin = `http://127.0.0.1:${server.port}`;
     await server.up();

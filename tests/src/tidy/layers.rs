@@ -15,7 +15,7 @@ pub struct Layer {
 
 /// Lowest first. The server and the lessons talk to an agent through its API alone, and an engine
 /// belongs to the learner, so that nothing outside a lab may trust its code.
-pub const LAYERS: [Layer; 7] = [
+pub const LAYERS: [Layer; 8] = [
     Layer { name: "isolab-protocol", folder: "sandbox/protocol", may_import: &[] },
     Layer { name: "isolab-runtime", folder: "sandbox/runtime", may_import: &["isolab-protocol"] },
     Layer {
@@ -23,10 +23,11 @@ pub const LAYERS: [Layer; 7] = [
         folder: "sandbox/engine",
         may_import: &["isolab-protocol", "isolab-runtime"],
     },
+    Layer { name: "isolab-vm", folder: "vagrant", may_import: &[] },
     Layer {
         name: "isolab-agent",
         folder: "sandbox/agent",
-        may_import: &["isolab-protocol", "isolab-runtime"],
+        may_import: &["isolab-protocol", "isolab-runtime", "isolab-vm"],
     },
     Layer { name: "isolab-lessons", folder: "lessons", may_import: &["isolab-protocol"] },
     Layer { name: "isolab", folder: "server", may_import: &["isolab-protocol", "isolab-lessons"] },

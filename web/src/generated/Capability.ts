@@ -5,7 +5,7 @@
  */
 export type Capability = { 
 /**
- * A stable name that lessons' `needs` refer to: `user-namespaces`, `id-range`, `cgroup-v2`, `apparmor`, …
+ * A stable name: `user-namespaces`, `id-range`, `cgroup-v2`, `apparmor`, …
  */
 name: string, 
 /**

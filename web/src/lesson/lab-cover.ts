@@ -3,7 +3,7 @@
 import { html, render, type TemplateResult } from "lit-html";
 import type { LabView } from "../generated/LabView.ts";
 import { lesson } from "../live/lesson.ts";
-import { tookWords } from "./lab-state.ts";
+import { tierName, tookWords } from "./lab-state.ts";
 
 export class LabCover extends HTMLElement {
   connectedCallback(): void {
@@ -25,6 +25,7 @@ export class LabCover extends HTMLElement {
       <div class="cover-card" role="status">
         <h2>Opening your lab</h2>
         ${view?.notice ? html`<p>${view.notice}</p>` : ""}
+        ${lab ? html`<p class="why">${tierName(lab)}. ${lab.tier_why}</p>` : ""}
         <ol class="steps">
           ${steps.map(
             ({ what, took_ms }) => html`<li data-done=${took_ms !== null}><span>${what}</span> <small>${tookWords(took_ms)}</small></li>`,

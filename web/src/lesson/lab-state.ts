@@ -1,8 +1,14 @@
 // What the page says of the lab, in words: while it opens, while it runs, and when it is gone. No page in here.
 
+import type { Lab } from "../generated/Lab.ts";
 import type { LabView } from "../generated/LabView.ts";
 
 const TIERS: Record<string, string> = { sandbox: "Sandbox lab", vm: "VM lab" };
+
+/** What kind of lab this is. */
+export function tierName(lab: Lab): string {
+  return TIERS[lab.tier] ?? "Lab";
+}
 
 /** The line in the header. */
 export function statusLine(view: LabView | null): string {
@@ -10,7 +16,7 @@ export function statusLine(view: LabView | null): string {
   if (!lab) return view && !view.trying ? "No lab" : "Opening the lab";
   if (lab.phase === "opening") return "Opening the lab";
   if (lab.phase === "ended") return "The lab has ended";
-  const tier = TIERS[lab.tier] ?? "Lab";
+  const tier = tierName(lab);
   return lab.ends_in_seconds === null ? `${tier} · kept while this page is open` : `${tier} · ends in ${inWords(lab.ends_in_seconds)} if nobody returns`;
 }
 

@@ -31,7 +31,11 @@ export class LabStatus extends HTMLElement {
         ? statusLine({ ...this.#view, lab: { ...lab, ends_in_seconds: Math.max(lab.ends_in_seconds - passed, 0) } })
         : statusLine(this.#view);
     if (this.textContent !== line) this.textContent = line;
-    if (lab) this.title = lab.tier_why;
+    if (lab) {
+      this.title = lab.tier_why;
+      // A title is for those who point; this is for those who listen.
+      this.setAttribute("aria-description", lab.tier_why);
+    }
   }
 }
 

@@ -43,8 +43,12 @@ pub struct Findings {
     pub disk_mib: Option<u64>,
     /// Whether /dev/kvm can be opened.
     pub kvm: Kvm,
-    /// Where QEMU is.
-    pub qemu: Option<String>,
+    /// QEMU's path and version.
+    pub qemu: Option<(String, (u32, u32))>,
+    /// Other programs that virtual machines take and that are not there.
+    pub vm_tools_missing: Vec<String>,
+    /// The image of virtual machines, or why there is none.
+    pub vm_image: Result<String, String>,
     /// The recipe of the lab images, or why there are none.
     pub images: Result<String, String>,
 }

@@ -3,9 +3,12 @@
 use super::findings::{Cgroup, Findings, Helper, Kvm};
 use crate::confinement::Starter;
 use crate::store::Store;
+use crate::vm::programs;
+use crate::vm::templates::Templates;
 use crate::{ids, images, spec};
 use isolab_runtime::subid::Range;
 use isolab_runtime::{Created, Plan, Stdio, Zygote};
+use isolab_vm::hardware;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -44,12 +47,16 @@ pub fn read(store: &Store, starter: &Starter) -> Findings {
         memory_mib: memory_mib(&text("/proc/meminfo").unwrap_or_default()),
         disk_mib: disk_mib(store),
         kvm: kvm(),
-        qemu: on_path(if cfg!(target_arch = "aarch64") {
-            "qemu-system-aarch64"
-        } else {
-            "qemu-system-x86_64"
-        })
-        .map(|path| path.display().to_string()),
+        qemu: programs::find(hardware::program())
+            .map(|path| (path.display().to_string(), programs::version_of(&path))),
+        vm_tools_missing: ["qemu-img", "mke2fs"]
+            .into_iter()
+            .filter(|tool| programs::find(tool).is_none())
+            .map(str::to_owned)
+            .collect(),
+        vm_image: Templates::image(store)
+            .map(|image| format!("{}, Linux {}", image.manifest.distribution, image.manifest.kernel_release))
+            .map_err(|refusal| refusal.message),
         images: images::current(store).map_err(|refusal| refusal.message),
     }
 }
@@ -93,18 +100,8 @@ fn number(path: &str) -> Option<u64> {
     text(path)?.trim().parse().ok()
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
-    // sbin, too: an ordinary user's PATH often lacks it, and the helpers are found by the runtime in any case.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(usual)
-        .map(|directory| directory.join(program))
-        .find(|path| path.is_file())
-}
-
 fn helper(program: &str) -> Helper {
-    let Some(path) = on_path(program) else { return Helper::Absent };
+    let Some(path) = programs::find(program) else { return Helper::Absent };
     let set_user_id = path.metadata().is_ok_and(|found| found.permissions().mode() & 0o4000 != 0);
     let mut buffer = [0_u8; 64];
     // Some distributions give it file capabilities instead.

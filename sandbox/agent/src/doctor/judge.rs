@@ -2,7 +2,9 @@
 
 use super::findings::{Cgroup, Findings, Helper, Kvm};
 use crate::ids;
-use isolab_protocol::{Capability, MachineCapabilities};
+use crate::vm::programs;
+use isolab_protocol::{Capability, MachineCapabilities, Tier, TierOffer};
+use isolab_vm::hardware;
 
 /// Mounts are made with `mount_setattr`, which this kernel brought.
 const KERNEL_MIN: (u32, u32) = (5, 12);
@@ -37,7 +39,8 @@ pub fn judge(found: &Findings) -> MachineCapabilities {
     ];
     // A stable order: sort_by_key keeps the order within each half.
     capabilities.sort_by_key(|capability| !capability.required);
-    MachineCapabilities { kernel: found.kernel.clone(), capabilities }
+    let tiers = tiers(&capabilities);
+    MachineCapabilities { kernel: found.kernel.clone(), capabilities, tiers }
 }
 
 fn required(name: &str, why: &str, result: Result<String, (String, String)>) -> Capability {
@@ -310,15 +313,47 @@ fn apparmor(found: &Findings) -> Capability {
 
 fn virtual_machines(found: &Findings) -> Capability {
     let kvm = match found.kvm {
-        Kvm::Absent => "no /dev/kvm",
-        Kvm::Forbidden => "/dev/kvm that you may not open",
-        Kvm::Opens => "/dev/kvm that opens (which only a boot can prove)",
+        Kvm::Absent => "no /dev/kvm, so that they are emulated",
+        Kvm::Forbidden => "/dev/kvm that you may not open, so that they are emulated",
+        Kvm::Opens => {
+            "/dev/kvm that opens (whether a guest runs on it, the first one shows; else it is emulated)"
+        }
     };
-    let qemu = found.qemu.as_deref().unwrap_or("no QEMU");
-    let found = format!("This version has no lab virtual machines yet. The machine has {kvm} and {qemu}.");
-    useful(
-        "vm-tier",
-        "Escapes that need real root, kernel modules or AppArmor will run there.",
-        missing(found, ""),
-    )
+    let (major, minor) = hardware::QEMU_MIN;
+    let result = match (&found.qemu, &found.vm_image) {
+        (None, _) => missing("QEMU is not installed", programs::MEND),
+        (Some((path, (a, b))), _) if (*a, *b) < hardware::QEMU_MIN => {
+            missing(format!("{path} is version {a}.{b}, and {major}.{minor} is needed"), programs::MEND)
+        }
+        _ if !found.vm_tools_missing.is_empty() => {
+            missing(format!("Not installed: {}", found.vm_tools_missing.join(", ")), programs::MEND)
+        }
+        (_, Err(why)) => missing(why.clone(), "isolab vm build"),
+        (Some((_, (a, b))), Ok(image)) => Ok(format!("{image}, on QEMU {a}.{b}; {kvm}")),
+    };
+    useful("vm", "Lessons that need real root, AppArmor or limits by cgroup run there.", result)
+}
+
+/// What every lab host has, wherever it is.
+const EVERYWHERE: [&str; 2] = ["user-namespaces", "id-range"];
+
+/// What a lab host with a kernel of its own has beside that.
+const OWN_KERNEL: [&str; 4] = ["apparmor", "cgroup-v2", "real-root", "vm"];
+
+/// What labs of each tier have, the cheapest first.
+fn tiers(capabilities: &[Capability]) -> Vec<TierOffer> {
+    let words = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let required = capabilities.iter().find(|c| c.required && !c.available);
+    let machines = capabilities.iter().find(|c| c.name == "vm" && !c.available);
+    let offer = |tier, gives, lacking: Option<&Capability>| TierOffer {
+        tier,
+        gives,
+        lacks: lacking.map(|lacking| format!("{}: {}", lacking.name, lacking.found)),
+        mend: lacking.and_then(|lacking| lacking.mend.clone()),
+    };
+    vec![
+        offer(Tier::Sandbox, words(&EVERYWHERE), required),
+        // QEMU is confined by the same means as a lab host.
+        offer(Tier::Vm, words(&[&EVERYWHERE[..], &OWN_KERNEL].concat()), required.or(machines)),
+    ]
 }

@@ -26,7 +26,9 @@ fn healthy() -> Findings {
         memory_mib: 8000,
         disk_mib: Some(50_000),
         kvm: Kvm::Opens,
-        qemu: Some("/usr/bin/qemu-system-x86_64".into()),
+        qemu: Some(("/usr/bin/qemu-system-x86_64".into(), (10, 0))),
+        vm_tools_missing: vec![],
+        vm_image: Ok("debian, Linux 6.12".into()),
         images: Ok("0123456789abcdef".into()),
     }
 }
@@ -151,7 +153,7 @@ fn what_is_only_useful_never_stops_a_lab() {
     });
     let absent: Vec<&str> =
         found.capabilities.iter().filter(|c| !c.available).map(|c| c.name.as_str()).collect();
-    assert_eq!(absent, ["cgroup-v2", "memory", "disk", "apparmor", "vm-tier"]);
+    assert_eq!(absent, ["cgroup-v2", "memory", "disk", "apparmor", "vm"]);
     let cgroup = found.capabilities.iter().find(|c| c.name == "cgroup-v2").unwrap();
     assert!(cgroup.found.contains("not in the memory of all together"), "{cgroup:?}");
 }
@@ -162,4 +164,34 @@ fn every_absence_says_why_it_matters() {
     assert!(found.capabilities.iter().all(|c| !c.why.is_empty() && !c.found.is_empty()));
     let required: Vec<bool> = found.capabilities.iter().map(|c| c.required).collect();
     assert!(required.is_sorted_by(|a, b| a >= b), "required ones come first");
+}
+
+#[test]
+fn each_tier_says_what_its_labs_have_or_why_there_are_none() {
+    let lacks = |change: fn(&mut Findings)| {
+        let mut findings = healthy();
+        change(&mut findings);
+        judge::judge(&findings)
+            .tiers
+            .into_iter()
+            .map(|tier| tier.lacks.unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lacks(|_| {}), ["", ""]);
+    let tiers = judge::judge(&healthy()).tiers;
+    let gives = |at: usize, name: &str| tiers[at].gives.iter().any(|given| given == name);
+    assert!(gives(0, "user-namespaces") && !gives(0, "apparmor"), "the machine's AppArmor is not a lab's");
+    assert!(gives(1, "user-namespaces") && gives(1, "apparmor") && gives(1, "vm"));
+    for (change, word) in [
+        ((|m| m.qemu = None) as fn(&mut Findings), "QEMU is not installed"),
+        (|m| m.qemu = Some(("/usr/bin/qemu".into(), (7, 2))), "version 7.2"),
+        (|m| m.vm_tools_missing = vec!["qemu-img".into()], "qemu-img"),
+        (|m| m.vm_image = Err("There is no image.".into()), "no image"),
+    ] {
+        let [sandbox, vm] = lacks(change).try_into().unwrap();
+        assert_eq!(sandbox, "");
+        assert!(vm.contains(word), "{vm}");
+    }
+    let [sandbox, vm] = lacks(|m| m.seccomp = false).try_into().unwrap();
+    assert!(sandbox.starts_with("seccomp") && vm.starts_with("seccomp"), "QEMU is confined by it, too");
 }

@@ -1,6 +1,6 @@
-//! The lab host that is a container of our own runtime: its terminals and its observer are here, outside of it.
+//! The lab host that this agent has itself, with its terminals and its observer: a container of our own runtime, or, in a VM, the
+//! machine.
 
-use crate::guest;
 use crate::host::LabHost;
 use crate::metrics::Metrics;
 use crate::observation::{Means, Observer};
@@ -10,7 +10,9 @@ use crate::spec;
 use crate::terminal::{Size, Terminal};
 use crate::world::{Ready, World};
 use isolab_protocol::LabId;
+use isolab_runtime::observe::{Maps, Reader};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,20 +47,25 @@ impl Container {
         tasks: TaskTracker,
     ) -> Result<Self, Refusal> {
         let owner = world.owner();
-        let wanted = match world.is_machine() {
-            false => spec::lab_host(&images.staged, owner.id()),
-            true => guest::spec::machine(&images.staged),
+        let host = match world.is_machine() {
+            true => LabHost::of_machine(world.zygote())?,
+            false => {
+                let wanted = spec::lab_host(&images.staged, owner.id()).map_err(|error| {
+                    Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}."))
+                })?;
+                LabHost::start(world.zygote(), wanted).await?
+            }
         };
-        let wanted = wanted
-            .map_err(|error| Refusal::new(Kind::Failed, format!("The lab's Spec is malformed: {error}.")))?;
-        let host = Arc::new(LabHost::start(world.zygote(), wanted).await?);
+        let host = Arc::new(host);
+        let reader = reader(&host, world.is_machine())
+            .map_err(|error| Refusal::new(Kind::Failed, format!("The lab cannot be observed: {error}.")))?;
         let metrics = Arc::clone(world.metrics());
         let means = Means {
             pristine: Arc::clone(&images.pristine),
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(world.refusals()),
         };
-        let observer = Observer::new(lab.clone(), Arc::clone(&host), means, seq)?;
+        let observer = Observer::new(lab.clone(), Arc::clone(&host), reader, means, seq);
         Ok(Self { host, observer, terminals: Mutex::default(), metrics, ends, tasks, _owner: owner })
     }
 
@@ -103,4 +110,13 @@ impl Container {
         let terminals = self.terminals.lock().unwrap_or_else(PoisonError::into_inner);
         (terminals.len(), terminals.values().map(|terminal| terminal.clients()).sum())
     }
+}
+
+fn reader(host: &LabHost, is_machine: bool) -> io::Result<Reader> {
+    let (procfs, maps) = (host.procfs().try_clone()?, Maps::of_self()?);
+    let reader = match is_machine {
+        true => Reader::of_machine(procfs, maps, host.init().pid()),
+        false => Reader::new(procfs, maps),
+    };
+    reader.map_err(io::Error::other)
 }

@@ -6,6 +6,9 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+/// Where a machine finds the token that tells it from all others.
+const TOKEN: &str = "/run/isolab/token";
+
 /// Where OpenSSH has a host's key.
 const HOST_KEY: &str = "etc/ssh/ssh_host_ed25519_key";
 
@@ -17,6 +20,7 @@ pub fn take_on(greeting: &Greeting, root: &Path) -> io::Result<()> {
     if greeting.template {
         return Ok(());
     }
+    std::fs::write(TOKEN, format!("{}\n", greeting.token))?;
     std::fs::write(root.join("etc/machine-id"), format!("{}\n", greeting.machine_id))?;
     make_host_key(root);
     Ok(())

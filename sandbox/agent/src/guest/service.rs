@@ -1,14 +1,15 @@
 //! Serving the agent's API over the machine's channel, one conversation after the other: the first belongs to whoever makes a
 //! template of this machine, the next to the lab that comes of it.
 
+use super::identity;
 use super::port::Port;
-use super::{identity, spec};
 use crate::api::{self, Api};
 use crate::images::index::Index;
 use crate::lab::Lab;
 use crate::labs::Labs;
 use crate::presence::Presence;
 use crate::refusal::{Kind, Refusal};
+use crate::spec;
 use crate::stage::{self, Staged};
 use crate::store::Store;
 use crate::walls::{Ledger, watch};
@@ -28,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 /// Where the machine's first steps (`vagrant/image`) have mounted the disks.
 const DISKS: &str = "/run/isolab";
 
-/// The name of the one lab of this agent: the host's agent has its own name for it.
-pub const LAB: &str = "machine";
+/// Where a lab host's engine finds its images.
+const IMAGES: &str = "/usr/lib/isolab/images";
 
 /// How long the first caller waits until refusals are watched: less than its first command may take.
 const WATCHED_WITHIN: Duration = Duration::from_secs(45);
@@ -41,8 +42,9 @@ pub fn run() -> Result<(), Refusal> {
         move |error: io::Error| Refusal::new(Kind::Failed, format!("{what}: {error}."))
     };
     let staged = staged()?;
-    std::fs::create_dir_all(spec::ROOT).map_err(failed(spec::ROOT))?;
-    mount_bind("/", spec::ROOT).map_err(|error| failed(spec::ROOT)(error.into()))?;
+    give(&staged).map_err(failed("what the lab host is given"))?;
+    // Where memory runs out, the agent is the last to go, and the machine goes with it.
+    std::fs::write("/proc/self/oom_score_adj", "-1000").map_err(failed("its own weight"))?;
     let zygote = Zygote::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.map_err(failed("threads"))?.block_on(serve(zygote, staged)).map_err(failed("the channel"))
@@ -63,11 +65,18 @@ fn staged() -> Result<Staged, Refusal> {
     })
 }
 
+/// Puts the engine and its images where every lab host has them.
+fn give(staged: &Staged) -> io::Result<()> {
+    mount_bind(&staged.engine, spec::engine_path())?;
+    mount_bind(Path::new(DISKS).join("images"), IMAGES)?;
+    Ok(())
+}
+
 async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
     let world = World::of_machine(zygote, Store::at(DISKS), staged, CancellationToken::new());
     let refusals = Arc::clone(world.refusals());
     let labs = Arc::new(Labs::new(world));
-    let id: LabId = LAB.parse().map_err(io::Error::other)?;
+    let id: LabId = greeting::LAB.parse().map_err(io::Error::other)?;
     let lab = labs.open(LabSpec { id: Some(id), ..LabSpec::default() }).map_err(io::Error::other)?;
     let api = Api { labs, activity: Presence::default() };
     let mut port = Port::open(hardware::PORT)?;

@@ -3,7 +3,6 @@
 //! Whoever is root in there can be who answers. Every answer is bounded in size and time, has to have the form of the protocol,
 //! and counts as much as the learner's own word about their machine.
 
-use crate::guest::service::LAB;
 use crate::refusal::{Kind, Refusal};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -13,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use isolab_protocol::observation::Observation;
 use isolab_protocol::terminal::{FRAME_BYTES_MAX, SUBPROTOCOL};
 use isolab_protocol::{ApiError, ExecRequest, ExecResult, Lab, LabPhase};
+use isolab_vm::greeting::LAB;
 use isolab_vm::{Dialer, Stream};
 use serde::de::DeserializeOwned;
 use std::time::Duration;

@@ -29,8 +29,9 @@ const THREADS_MAX: u64 = 96;
 /// What QEMU needs beside the guest's memory, in MiB: translations, devices, and as much again.
 const BESIDE_MIB: u64 = 512;
 
-/// How far QEMU steps back behind the rest of the machine, as nice(1) counts it.
-const NICE: &str = "10";
+/// How far QEMU steps back behind the rest of the machine, as nice(1) counts it: a third of a usual process's share, so that
+/// terminals stay quick while guests compute, and guests are not starved by a machine that is busy itself.
+const NICE: &str = "5";
 
 /// Its scratch space: there is nothing that it writes.
 const SCRATCH: Upper = Upper::Ephemeral { bytes_max: 1024 * 1024, inodes_max: 256 };

@@ -28,6 +28,17 @@ const NEWS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long the kernel may take to end a QEMU.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a machine that has hung up may take to say why.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a kernel says last. The console is the learner's to write to, and so is the sentence that they are told.
+const PANIC: &str = "Kernel panic - not syncing";
+
+/// How many lines of the console are looked through, and logged.
+const CONSOLE_LINES: usize = 30;
+
+const QEMU_ENDED: &str = "Its QEMU was ended.";
+
 /// A machine that runs.
 #[derive(Debug)]
 pub struct Machine {
@@ -113,14 +124,21 @@ impl Machine {
         let mut running = self.running.lock().await;
         let why = tokio::select! {
             why = running.ended() => why,
-            _ = self.qemu.child.exited() => "Its QEMU was ended.".to_owned(),
-            () = self.guest.hung_up() => "The agent inside broke the connection.".to_owned(),
+            _ = self.qemu.child.exited() => QEMU_ENDED.to_owned(),
+            () = self.guest.hung_up() => {
+                // A machine that ends hangs up first, and says why a moment later.
+                let ended = timeout(LAST_WORDS_WITHIN, running.ended()).await;
+                ended.unwrap_or_else(|_| "The agent inside broke the connection.".into())
+            }
             why = self.over() => why,
             why = self.news() => why,
         };
-        let said = self.console.last_lines(2).join(" / ");
-        tracing::info!(lab = %self.lab, why, console = said, "a virtual machine has died");
-        why
+        let console = self.console.last_lines(CONSOLE_LINES);
+        tracing::info!(lab = %self.lab, why, console = console.join(" / "), "a virtual machine has died");
+        match console.iter().any(|line| line.contains(PANIC)) {
+            true => "Its kernel panicked.".into(),
+            false => why,
+        }
     }
 
     /// Ends it, and waits until it is gone.

@@ -45,15 +45,28 @@ pub async fn run(program: &str, arguments: &[&str]) -> Result<String, Refusal> {
 /// QEMU's version as it tells it. Errors: there is none, or it is too old.
 pub async fn qemu_version() -> Result<String, Refusal> {
     let said = run(hardware::program(), &["--version"]).await?;
-    let version = said.split_whitespace().skip_while(|word| *word != "version").nth(1).unwrap_or_default();
-    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (major, minor) = hardware::QEMU_MIN;
-    if found < hardware::QEMU_MIN {
-        let message = format!("QEMU {version} is older than {major}.{minor}, which lab VMs need.");
-        return Err(Refusal::new(Kind::Unavailable, message).mend(MEND));
+    match version(&said) {
+        found if found < hardware::QEMU_MIN => {
+            let (a, b) = found;
+            let message = format!("QEMU {a}.{b} is older than {major}.{minor}, which lab VMs need.");
+            Err(Refusal::new(Kind::Unavailable, message).mend(MEND))
+        }
+        _ => Ok(said.lines().next().unwrap_or_default().to_owned()),
     }
-    Ok(said.lines().next().unwrap_or(version).to_owned())
+}
+
+/// The version of the QEMU at this path, (0, 0) where it does not tell. It waits for the program, which is quick.
+pub fn version_of(qemu: &Path) -> (u32, u32) {
+    let said = std::process::Command::new(qemu).arg("--version").stdin(Stdio::null()).output();
+    said.map_or((0, 0), |said| version(&String::from_utf8_lossy(&said.stdout)))
+}
+
+/// From "QEMU emulator version 10.0.2 (Debian …)".
+fn version(said: &str) -> (u32, u32) {
+    let word = said.split_whitespace().skip_while(|word| *word != "version").nth(1).unwrap_or_default();
+    let mut numbers = word.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// An empty disk over another, which is read where this one was not written yet. The other is named as QEMU will see it, and
@@ -62,4 +75,24 @@ pub async fn disk_over(backing: &str, format: &str, bytes: u64, disk: &Path) -> 
     let (disk, bytes) = (disk.to_string_lossy(), bytes.to_string());
     let create = ["create", "-q", "-u", "-f", "qcow2", "-F", format, "-b", backing, &disk, &bytes];
     run("qemu-img", &create).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_from_what_qemu_says() {
+        assert_eq!(version("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright"), (10, 0));
+        assert_eq!(version("QEMU emulator version 8.2.2"), (8, 2));
+        assert_eq!(version("command not found"), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_says_why_and_one_that_is_not_there_how_to_get_it() {
+        let refusal = run("cat", &["/no/such/file"]).await.unwrap_err();
+        assert!(refusal.message.contains("No such file"), "{refusal}");
+        let refusal = run("no-such-program", &[]).await.unwrap_err();
+        assert_eq!(refusal.mend.as_deref(), Some(MEND));
+    }
 }

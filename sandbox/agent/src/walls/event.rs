@@ -6,7 +6,7 @@
 /// What happened, and to which thread of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The thread's pid, outside every pid namespace.
+    /// The thread's pid on the machine, which is the lab host.
     pub tid: u32,
     /// When, in microseconds of the kernel's clock.
     pub at_us: u64,
@@ -49,8 +49,6 @@ pub enum What {
 /// What is told of a thread when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// Its pid in the lab host's pid namespace; 0 where it has none there.
-    pub pid: u32,
     /// The inode of its mount namespace.
     pub mnt: u64,
     /// The last part of its cgroup's name.
@@ -221,11 +219,7 @@ impl Fields<'_> {
     }
 
     fn looks(&self) -> Option<Looks> {
-        // The fifth half-word of the pid's numbers is the number one level below the machine; that level may not be there.
-        let level: u32 = self.number("level")?;
-        let pid = self.list("nr")?.nth(4)?.parse::<i32>().ok()?;
-        let pid = if level > 0 { u32::try_from(pid).unwrap_or(0) } else { 0 };
-        Some(Looks { pid, mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
+        Some(Looks { mnt: self.number("mnt")?, group: self.text("group")?, comm: self.comm()? })
     }
 
     /// Two numbers of eight bytes each; what lies behind the first zero byte is not the name's.

@@ -78,13 +78,13 @@ impl Judge {
                 None
             }
             What::Spoke(Speech::Killed { number }) => {
-                Some(refusal(&self.threads.get(&tid)?.looks, number, "SIGSYS", Wall::Seccomp))
+                Some(refusal(tid, &self.threads.get(&tid)?.looks, number, "SIGSYS", Wall::Seccomp))
             }
             What::Spoke(speech) => {
                 self.threads.get_mut(&tid)?.hear(at_us, speech);
                 None
             }
-            What::Returned { number, errno } => self.threads.get_mut(&tid)?.end(at_us, number, errno),
+            What::Returned { number, errno } => self.threads.get_mut(&tid)?.end(tid, at_us, number, errno),
         }
     }
 
@@ -111,7 +111,7 @@ impl Thread {
         self.said.push((at_us, speech));
     }
 
-    fn end(&mut self, at_us: u64, number: u32, errno: i32) -> Option<Refusal> {
+    fn end(&mut self, tid: u32, at_us: u64, number: u32, errno: i32) -> Option<Refusal> {
         let said = std::mem::take(&mut self.said);
         let word = ERRNOS.iter().find(|(value, _)| *value == errno)?.1;
         if number == u32::MAX {
@@ -123,7 +123,7 @@ impl Thread {
             at_us.saturating_sub(*at) <= BEFORE_END_US && speech.can_fail(number, &name, errno)
         });
         let looks = &self.looks;
-        let plain = |wall| refusal(looks, number, word, wall);
+        let plain = |wall| refusal(tid, looks, number, word, wall);
         Some(match last.map(|(_, speech)| speech) {
             Some(Speech::Seccomp { .. }) => plain(Wall::Seccomp),
             // No call gives this for anything else.
@@ -167,13 +167,13 @@ fn overrides_mode(speech: &Speech) -> bool {
     matches!(speech, Speech::Capability { number: OVERRIDE | READ_SEARCH, .. })
 }
 
-fn refusal(looks: &Looks, number: u32, errno: &str, wall: Wall) -> Refusal {
+fn refusal(tid: u32, looks: &Looks, number: u32, errno: &str, wall: Wall) -> Refusal {
     let is_id = looks.group.len() == 64 && looks.group.bytes().all(|b| b.is_ascii_hexdigit());
     Refusal {
         container: if is_id { looks.group.clone() } else { String::new() },
         name: String::new(),
         mnt: looks.mnt,
-        pid: looks.pid,
+        pid: tid,
         comm: looks.comm.clone(),
         syscall: syscall(number),
         errno: errno.to_owned(),

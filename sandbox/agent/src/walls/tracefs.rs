@@ -16,9 +16,9 @@ const NAME: &str = "isolab";
 /// The ring of each processor, in KiB: 2000 events or so, between two turns of the reader.
 const RING_KIB: &str = "256";
 
-/// What a process looks like when it appears. Its name in numbers, for it may hold anything; of its pids the first two.
-const LOOKS: &str = "$.thread_pid->numbers:s32[5] level=$.thread_pid->level mnt=$.nsproxy->mnt_ns->ns.inum \
-                     comm=$.comm:x64[2] group=$.cgroups->dfl_cgrp->kn->name:string";
+/// What a process looks like when it appears. Its name in numbers, for it may hold anything.
+const LOOKS: &str =
+    "$.pid mnt=$.nsproxy->mnt_ns->ns.inum comm=$.comm:x64[2] group=$.cgroups->dfl_cgrp->kn->name:string";
 
 /// A place in the kernel that tells something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,8 @@ pub fn probes() -> Vec<Probe> {
     let looks = |task: &str| LOOKS.replace("$.", &format!("{task}->"));
     let probe = |name, definition: String, filter| Probe { name, definition, filter };
     let mut all = vec![
-        probe("exec", format!("t sched_process_exec pid=p->pid nr={}", looks("p")), ""),
-        probe("fork", format!("t sched_process_fork pid=child->pid nr={}", looks("child")), ""),
+        probe("exec", format!("t sched_process_exec pid={}", looks("p")), ""),
+        probe("fork", format!("t sched_process_fork pid={}", looks("child")), ""),
         // Told before the name is there, and with the thread that is to have it.
         probe("rename", "t task_rename pid=task->pid comm=+0(comm):x64[2]".into(), ""),
         probe("exit", "t sched_process_exit pid=p->pid".into(), ""),

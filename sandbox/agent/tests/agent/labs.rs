@@ -29,7 +29,7 @@ async fn a_name_is_taken_while_its_lab_lives_and_unknown_ones_are_told() {
     assert_eq!(agent.client.get("/v1/labs/..%2f..%2fetc").await.0, 404);
     assert_eq!(agent.client.post("/v1/labs", &json!({ "id": "../etc" })).await.0, 400);
     assert_eq!(agent.client.post("/v1/labs", &json!({ "surprise": 1 })).await.0, 400);
-    assert_eq!(agent.client.post("/v1/labs", &json!({ "tier": "vm" })).await.0, 503);
+    assert_eq!(agent.client.post("/v1/labs", &json!({ "tier": "cloud" })).await.0, 400);
     assert_eq!(agent.client.get("/v1/nowhere").await.0, 404);
     lab.end().await;
     assert_eq!(agent.client.get("/v1/labs/mine").await.0, 404);

@@ -22,12 +22,19 @@ const MAP_BYTES_MAX: usize = 16 * 1024;
 /// The lab host's first process, in its own pid namespace.
 const INIT: u32 = 1;
 
+/// What starts the kernel's own threads, where they can be seen.
+const KTHREADD: u32 = 2;
+
 /// Reads one lab, again and again.
 #[derive(Debug)]
 pub struct Reader {
     procfs: Procfs,
     machine: Maps,
     digests: Digests,
+    /// The process that makes containers: the first one, where the lab host is a container itself.
+    engine: u32,
+    /// Whether the procfs shows the kernel's own threads, which are nobody's processes.
+    has_kernel_threads: bool,
 }
 
 /// A container that has processes: what the kernel says of it.
@@ -62,7 +69,13 @@ impl Reader {
     /// A reader of the lab whose pid namespace `procfs` shows. `machine` is the caller's own maps
     /// ([`Maps::of_self`]). An error says that the descriptor is no procfs.
     pub fn new(procfs: OwnedFd, machine: Maps) -> Result<Self, Error> {
-        Ok(Self { procfs: Procfs::new(procfs)?, machine, digests: Digests::default() })
+        let (procfs, digests) = (Procfs::new(procfs)?, Digests::default());
+        Ok(Self { procfs, machine, digests, engine: INIT, has_kernel_threads: false })
+    }
+
+    /// A reader of the whole machine that `procfs` shows, in which `engine` makes the containers.
+    pub fn of_machine(procfs: OwnedFd, machine: Maps, engine: u32) -> Result<Self, Error> {
+        Ok(Self { engine, has_kernel_threads: true, ..Self::new(procfs, machine)? })
     }
 
     /// The procfs, for instance to open a namespace in it.
@@ -81,6 +94,9 @@ impl Reader {
         for pid in pids {
             processes.extend(process::read(&self.procfs, pid, &ids, &mut self.digests, trusted));
         }
+        if self.has_kernel_threads {
+            processes.retain(|process: &Process| process.pid != KTHREADD && process.ppid != KTHREADD);
+        }
         let being_set_up = self.being_set_up(&processes);
         let (host, groups) = group(processes, &being_set_up)?;
         let containers = groups.into_iter().map(|processes| self.inhabited(processes, &ids)).collect();
@@ -96,14 +112,16 @@ impl Reader {
     /// Processes in another mount namespace that still execute the engine's own file: the engine's children on their way
     /// to becoming a container. They count as the lab host's until they execute their program.
     fn being_set_up(&self, processes: &[Process]) -> HashSet<u32> {
-        let Some(init) = processes.iter().find(|process| process.pid == INIT) else { return HashSet::new() };
-        let elsewhere = |process: &&Process| process.namespaces.mnt.inode != init.namespaces.mnt.inode;
-        let same_name = |process: &&Process| file_name(process) == file_name(init);
+        let Some(maker) = processes.iter().find(|process| process.pid == self.engine) else {
+            return HashSet::new();
+        };
+        let elsewhere = |process: &&Process| process.namespaces.mnt.inode != maker.namespaces.mnt.inode;
+        let same_name = |process: &&Process| file_name(process) == file_name(maker);
         let mut suspects = processes.iter().filter(elsewhere).filter(same_name).peekable();
         if suspects.peek().is_none() {
             return HashSet::new();
         }
-        let engine = process::executable_identity(&self.procfs, INIT);
+        let engine = process::executable_identity(&self.procfs, self.engine);
         let executes_engine =
             |pid: &u32| engine.is_some() && process::executable_identity(&self.procfs, *pid) == engine;
         suspects.map(|process| process.pid).filter(executes_engine).collect()
