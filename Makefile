@@ -59,6 +59,10 @@ types: ## Generate the TypeScript types from the protocol crate
 test: setup-test ## Prove everything, as root and as an ordinary user
 	@scripts/test
 
+.PHONY: lessons-vm
+lessons-vm: vm ## Prove the lessons in virtual machines, drafts too: an hour where they are emulated
+	"$(PROGRAMS)/isolab" lesson test --tier vm --labs 2
+
 .PHONY: endure
 endure: build ## Kill the engine 200 times under load, have 500 containers in one lab, restore 200 virtual machines
 	ISOLAB_KILLS=200 ISOLAB_MANY=500 cargo test --locked --workspace --test docker_cli -- --nocapture killed:: many::

@@ -6,7 +6,7 @@ use super::report::{Outcome, Result as CaseResult};
 use crate::agent_client::AgentClient;
 use crate::routing;
 use isolab_lessons::{Exercise, Lesson, Script};
-use isolab_protocol::{MachineCapabilities, Tier, Verdict, VerdictState};
+use isolab_protocol::{MachineCapabilities, Tier, TierOffer, Verdict, VerdictState};
 use std::time::{Duration, Instant};
 
 /// How long a state must stay unsolved: longer than anything takes that a script has started.
@@ -44,6 +44,12 @@ impl<'l> Case<'l> {
             kinds.push(Kind::Solved(exercise));
         }
         kinds.into_iter().map(|kind| Self { lesson, kind }).collect()
+    }
+
+    /// The tier that its lab runs in, whether or not this machine can open one.
+    pub fn tier(&self, machine: &MachineCapabilities) -> Option<Tier> {
+        let has_all = |offer: &&TierOffer| self.lesson.needs.iter().all(|need| offer.gives.contains(need));
+        machine.tiers.iter().find(has_all).map(|offer| offer.tier)
     }
 
     /// Answers the question; skips it where the machine lacks what the lesson needs.

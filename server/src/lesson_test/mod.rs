@@ -16,6 +16,7 @@ use case::Case;
 use clap::{Args, Subcommand};
 use futures_util::{StreamExt, stream};
 use isolab_lessons::{Course, Lesson};
+use isolab_protocol::Tier;
 use report::Report;
 use serde_json::json;
 use std::io;
@@ -59,6 +60,13 @@ pub struct TestOptions {
     /// How many labs to test in at a time; fewer where machines are emulated and the processors are busy
     #[arg(long, value_name = "COUNT", default_value_t = LABS_AT_A_TIME)]
     labs: usize,
+    /// Only lessons whose labs run in this tier, `sandbox` or `vm`
+    #[arg(long, value_name = "TIER", value_parser = tier)]
+    tier: Option<Tier>,
+}
+
+fn tier(word: &str) -> Result<Tier, String> {
+    serde_json::from_value(word.into()).map_err(|_| "a tier is `sandbox` or `vm`".to_owned())
 }
 
 /// Runs the command. Errors: the lessons cannot be read, or no lab can be had at all.
@@ -129,7 +137,7 @@ async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Resul
     let agent = AgentProcess::private(home).await?;
     let mut report = Report::new(test.options.json);
     let proven = tokio::select! {
-        proven = prove(cases, test.labs.max(1), agent.client(), &mut report) => proven,
+        proven = prove(cases, test, agent.client(), &mut report) => proven,
         () = asked_to_end.wait() => Err(anyhow!("ended before all was tested")),
     };
     // However it came out: the agent and its labs end before this program does, and leave nothing behind.
@@ -138,12 +146,16 @@ async fn test(course: &Course, test: &TestOptions, home: &Home) -> anyhow::Resul
 }
 
 async fn prove(
-    cases: Vec<Case<'_>>,
-    labs: usize,
+    mut cases: Vec<Case<'_>>,
+    test: &TestOptions,
     agent: &AgentClient,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let machine = agent.capabilities().await?;
+    if let Some(tier) = test.tier {
+        cases.retain(|case| case.tier(&machine) == Some(tier));
+    }
+    let labs = test.labs.max(1);
     let mut outcomes = stream::iter(cases).map(|case| case.prove(agent, &machine)).buffered(labs);
     while let Some(outcome) = outcomes.next().await {
         report.add(outcome);

@@ -65,6 +65,7 @@ impl Container {
             pristine: Arc::clone(&images.pristine),
             metrics: Arc::clone(&metrics),
             refusals: Arc::clone(world.refusals()),
+            is_machine: world.is_machine(),
         };
         let observer = Observer::new(lab.clone(), Arc::clone(&host), reader, means, seq);
         Ok(Self { host, observer, terminals: Mutex::default(), metrics, ends, tasks, _owner: owner })
