@@ -133,6 +133,14 @@ impl Generation {
         }
     }
 
+    /// Reads the lab once, so that the first look at it is as quick as the next.
+    pub async fn prime(&self) {
+        match &self.place {
+            Place::Container(container) => container.observer().prime().await,
+            Place::Machine(_) => {}
+        }
+    }
+
     /// Follows the lab: the receiver sees each change. While any receiver lives, the lab is looked at.
     pub fn follow(&self) -> watch::Receiver<Option<Arc<Observation>>> {
         match &self.place {

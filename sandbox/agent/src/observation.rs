@@ -154,6 +154,14 @@ impl Observer {
         (seen.refusals, seen.refusals_lost) = (told.refusals, told.lost);
     }
 
+    /// Reads the lab once and tells nobody: what its programs are is known afterwards, which takes seconds to find out where a
+    /// machine is emulated.
+    pub async fn prime(&self) {
+        if let Err(refusal) = self.read().await {
+            tracing::warn!(%refusal, "a first reading failed");
+        }
+    }
+
     /// Follows the lab: the receiver sees each change. While any receiver lives, the lab is looked at.
     pub fn follow(&self) -> watch::Receiver<Option<Arc<Observation>>> {
         let receiver = self.latest.subscribe();

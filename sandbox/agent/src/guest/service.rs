@@ -90,6 +90,10 @@ async fn serve(zygote: Zygote, staged: Staged) -> io::Result<()> {
         greeting::welcome(&mut port, &greeting).await?;
         if !watched {
             watch_refusals(&refusals).await;
+            // So that no machine that comes of the template has to digest its programs.
+            if let Some(generation) = lab.running() {
+                generation.prime().await;
+            }
             watched = true;
         }
         let callers = Incoming { callers: Callers::over(port.clone()), over: CancellationToken::new() };
