@@ -152,7 +152,12 @@ async fn capabilities(State(shared): State<Shared>) -> Json<Value> {
     let available = shared.0.lock().unwrap().fault != Fault::Lacking;
     let known = json!({"name": "user-namespaces", "available": available, "required": true, "found": "They are off.",
         "why": "Labs.", "mend": "sysctl it"});
-    Json(json!({"kernel": "6", "capabilities": [known]}))
+    let mut offer = json!({"tier": "sandbox", "gives": ["user-namespaces"]});
+    if !available {
+        offer["lacks"] = json!("user-namespaces: They are off.");
+        offer["mend"] = json!("sysctl it");
+    }
+    Json(json!({"kernel": "6", "capabilities": [known], "tiers": [offer]}))
 }
 
 async fn open(State(shared): State<Shared>, Json(spec): Json<LabSpec>) -> Response {
@@ -288,6 +293,6 @@ fn observation(id: &LabId, names: &[&str], seq: u64) -> Value {
     json!({
         "lab": id, "seq": seq, "taken_at_ms": seq, "truncated": false, "containers": containers,
         "kernel": {"release": "6", "version": "1", "boot_id": "b"},
-        "host": {"namespaces": namespaces, "hostname": "labhost", "processes": [], "links": [], "uid_map": [], "gid_map": []},
+        "host": {"namespaces": namespaces, "hostname": "labhost", "root_device": "", "processes": [], "links": [], "uid_map": [], "gid_map": []},
     })
 }

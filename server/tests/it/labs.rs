@@ -159,7 +159,7 @@ async fn a_lesson_is_not_opened_on_a_machine_that_lacks_what_it_needs() {
     assert_eq!((&view["lab"], &view["trying"]), (&json!(null), &json!(false)), "{view}");
     let notice = view["notice"].as_str().unwrap();
     assert!(
-        notice.contains("needs user-namespaces") && notice.ends_with("To mend it: sysctl it"),
+        notice.contains("user-namespaces: They are off.") && notice.ends_with("To mend it: sysctl it"),
         "{notice}"
     );
     assert!(!site.agent.calls().iter().any(|call| call.starts_with("open ")));

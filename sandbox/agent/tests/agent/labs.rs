@@ -1,6 +1,7 @@
 //! Opening, using, resetting and ending labs.
 
 use crate::harness::{Agent, Lab, eventually, processes_with};
+use isolab_agent::labs::LABS_MAX;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -126,13 +127,13 @@ async fn a_lab_that_nobody_returns_to_is_ended() {
 async fn labs_are_counted() {
     let agent = Agent::start().await;
     // Opening is refused before anything is made, so that a setup which fails at once costs little.
-    for n in 0..64 {
+    for n in 0..LABS_MAX {
         let (status, body) = agent.client.post("/v1/labs", &json!({ "id": format!("n{n}") })).await;
         assert_eq!(status, 201, "{body}");
     }
     let (status, body) = agent.client.post("/v1/labs", &json!({})).await;
     assert_eq!(status, 429, "{body}");
-    for n in 0..64 {
+    for n in 0..LABS_MAX {
         agent.client.delete(&format!("/v1/labs/n{n}")).await;
     }
     assert_eq!(agent.client.post("/v1/labs", &json!({})).await.0, 201);
